@@ -1,0 +1,132 @@
+"""One process of a run: times the three sides in turns and saves pyperf's JSON.
+
+Noise on a shared machine comes in seconds-long waves. So a round times each side once, in
+random order, within milliseconds, and the ratio is taken of each round by itself. Rounds
+are repeated in one process and the processes repeated too, for each has its own hash seed
+and its own layout of memory.
+
+The collector is off while the clock runs (a full collection would hit whichever side is
+being timed): its work has its own rows.
+"""
+
+import argparse
+import gc
+import json
+import random
+import sys
+import tracemalloc
+from collections.abc import Iterable
+from pathlib import Path
+from time import perf_counter as wall_clock
+from typing import Any
+
+import pyperf
+import weakly
+
+from benchmarks.cases import SIDES, Case, traced_bytes
+from benchmarks.operations import BYTES, Row, rows
+
+_KEPT_METADATA = (
+    "aslr",
+    "cpu_count",
+    "cpu_model_name",
+    "date",
+    "perf_version",
+    "platform",
+    "python_cflags",
+    "python_compiler",
+    "python_implementation",
+    "python_version",
+    "timer",
+)
+"""What is saved of the machine; names of hosts and folders are nobody's business."""
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the versions, for the results' files."""
+    metadata = pyperf.Run([1.0], collect_metadata=True).get_metadata()
+    found = {name: metadata[name] for name in _KEPT_METADATA if name in metadata}
+    return {
+        **found,
+        "weakly_version": weakly.__version__,
+        "weakly_implementation": weakly.implementation,
+    }
+
+
+def measure(row: Row, cases: dict[str, Case], rounds: int, budget: float) -> dict[str, Any]:
+    """The values of each side, and the loops they were taken with.
+
+    One round of all sides, its preparations included, takes about `budget` seconds.
+    """
+    run = {side: row.compiled(side, cases[side]) for side in row.sides}
+    per_loop = 1 if row.operation.whole else row.entries
+    if row.operation.unit == BYTES:
+        for side in row.sides:  # what is made only once is not an entry's
+            run[side](1, wall_clock)
+        tracemalloc.start()
+        try:
+            values = {side: [run[side](1, traced_bytes) / per_loop] for side in row.sides}
+        finally:
+            tracemalloc.stop()
+        return {"loops": 1, "inner_loops": per_loop, "values": values}
+
+    def once() -> None:
+        for side in row.sides:
+            run[side](1, pyperf.perf_counter)
+
+    if row.entries <= 10_000:
+        for _ in range(5):  # the interpreter specialises code as it runs
+            once()
+    start = wall_clock()
+    once()
+    loops = max(1, round(budget / (wall_clock() - start)))
+    values = {side: [] for side in row.sides}
+    for _ in range(rounds):
+        for side in random.sample(row.sides, len(row.sides)):
+            seconds = run[side](loops, pyperf.perf_counter)
+            values[side].append(seconds / (loops * per_loop))
+    return {"loops": loops, "inner_loops": per_loop, "values": values}
+
+
+def work(tasks: Iterable[Row], rounds: int, budget: float, output: Path) -> None:
+    """Measure rows of one family, kind and size; write one file of results a side."""
+    known = environment()
+    benchmarks: dict[str, list[pyperf.Benchmark]] = {side: [] for side in SIDES}
+    cases: dict[str, Case] = {}
+    for row in tasks:
+        if not cases:
+            cases = {side: Case(row.family, side, row.kind, row.entries) for side in row.sides}
+        gc.collect()
+        gc.disable()
+        measured = measure(row, cases, rounds, budget)
+        gc.enable()
+        for side, values in measured["values"].items():
+            metadata = {
+                **known,
+                "name": row.name,
+                "unit": row.operation.unit,
+                "loops": measured["loops"],
+                "inner_loops": measured["inner_loops"],
+                "side": side,
+            }
+            run = pyperf.Run(values, metadata=metadata, collect_metadata=False)
+            benchmarks[side].append(pyperf.Benchmark([run]))
+        print(row.name, flush=True)
+    output.mkdir(parents=True, exist_ok=True)
+    for side, measured in benchmarks.items():
+        if measured:
+            pyperf.BenchmarkSuite(measured).dump(str(output / f"{side}.json"), replace=True)
+
+
+def main(arguments: list[str]) -> None:
+    """`python -m benchmarks.worker`: not for people, `python -m benchmarks` starts it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("task", type=json.loads)
+    task = parser.parse_args(arguments).task
+    wanted = set(task["names"])
+    mine = [row for row in rows(task["sizes"], fast=False) if row.name in wanted]
+    work(mine, task["rounds"], task["budget"], Path(task["output"]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

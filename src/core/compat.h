@@ -1,0 +1,140 @@
+/* What the supported interpreters (CPython 3.11 to 3.15, with the GIL and without) lack
+ * or do differently. Every difference between versions is here and nowhere else. */
+
+#ifndef WEAKLY_COMPAT_H
+#define WEAKLY_COMPAT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define NOINLINE
+#if defined(__GNUC__)
+#  undef NOINLINE
+#  define NOINLINE __attribute__((noinline))
+#  define ALWAYS_INLINE static inline __attribute__((always_inline))
+#  define LIKELY(x) __builtin_expect(!!(x), 1)
+#  define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#else
+#  define ALWAYS_INLINE static inline
+#  define LIKELY(x) (x)
+#  define UNLIKELY(x) (x)
+#endif
+
+#if PY_VERSION_HEX < 0x030D0000
+
+/* With the GIL, nothing that does not call out can be interrupted. */
+#  define Py_BEGIN_CRITICAL_SECTION(op) {
+#  define Py_END_CRITICAL_SECTION() }
+#  define Py_BEGIN_CRITICAL_SECTION2(a, b) {
+#  define Py_END_CRITICAL_SECTION2() }
+
+/* 1 and a new reference while the referent lives, 0 and NULL once it is dead. The macro
+ * knows of referents whose count is 0 and whose references are not cleared yet. */
+static inline int
+PyWeakref_GetRef(PyObject *ref, PyObject **object)
+{
+    PyObject *referent = PyWeakref_GET_OBJECT(ref);
+    if (referent == Py_None) {
+        *object = NULL;
+        return 0;
+    }
+    *object = Py_NewRef(referent);
+    return 1;
+}
+
+static inline int
+PyObject_GetOptionalAttr(PyObject *object, PyObject *name, PyObject **result)
+{
+    return _PyObject_LookupAttr(object, name, result);
+}
+
+#endif
+
+/* Fields that other threads read without the table's lock on builds without the GIL. */
+#ifdef Py_GIL_DISABLED
+#  define SHARED_LOAD(pointer) _Py_atomic_load_ptr_relaxed(pointer)
+#  define SHARED_LOAD_INT(pointer) _Py_atomic_load_int_relaxed(pointer)
+#  define SHARED_STORE_INT(pointer, value) _Py_atomic_store_int_relaxed((pointer), (value))
+#  define SHARED_ADD(pointer, amount) ((void)_Py_atomic_add_ssize((pointer), (amount)))
+#  define SHARED_COUNT(pointer) _Py_atomic_load_ssize(pointer)
+#  define MUTEX_FIELD(name) PyMutex name;
+#  define MUTEX_LOCK(object, field) PyMutex_Lock(&(object)->field)
+#  define MUTEX_UNLOCK(object, field) PyMutex_Unlock(&(object)->field)
+#else
+#  define SHARED_LOAD(pointer) (*(pointer))
+#  define SHARED_LOAD_INT(pointer) (*(pointer))
+#  define SHARED_STORE_INT(pointer, value) ((void)(*(pointer) = (value)))
+#  define SHARED_ADD(pointer, amount) ((void)(*(pointer) += (amount)))
+#  define SHARED_COUNT(pointer) (*(pointer))
+#  define MUTEX_FIELD(name)
+#  define MUTEX_LOCK(object, field) ((void)(object))
+#  define MUTEX_UNLOCK(object, field) ((void)(object))
+#endif
+
+/* Can objects of this type be weakly referenced? */
+static inline bool
+is_referenceable(PyTypeObject *type)
+{
+    return type->tp_weaklistoffset != 0;
+}
+
+/* The address of the live referent, or that of None once it is dead: to be compared, never
+ * to be followed (the referent may be on its way out). */
+static inline PyObject *
+ref_address(PyObject *ref)
+{
+    return SHARED_LOAD(&((PyWeakReference *)ref)->wr_object);
+}
+
+/* Is it certain that the referent is dead? (One on its way out may not be yet.) */
+static inline bool
+ref_is_dead(PyObject *ref)
+{
+    return ref_address(ref) == Py_None;
+}
+
+/* gc_hide(): takes a weak reference off the collector's lists.
+ *
+ * The references of a table hold nothing but the table's callback object, which holds
+ * nothing; visiting a million of them in each collection is all cost. On a build with the
+ * GIL one with a callback must not simply be untracked: when its referent dies as cyclic
+ * garbage the collector moves the reference from the list it is on, and crashes if it is on
+ * none. So it is put on a list of its own, its head linked to itself: that can be unlinked
+ * as any other, and is by the reference's deallocator. This relies on the layout of the
+ * head (two words before the object, next and previous, flags in the low bits), which is
+ * private: hence the versions, on which tests/test_collector.py kills cycles. Elsewhere
+ * the reference stays tracked. Without the GIL there are no lists. */
+static inline void
+gc_hide(PyObject *ref)
+{
+#if defined(Py_GIL_DISABLED)
+    PyObject_GC_UnTrack(ref);
+#elif PY_VERSION_HEX < 0x03100000
+    PyObject_GC_UnTrack(ref);
+    uintptr_t *head = (uintptr_t *)ref - 2;
+    head[0] |= (uintptr_t)head;
+    head[1] |= (uintptr_t)head;
+#else
+    (void)ref;
+#endif
+}
+
+/* gc_show(): undoes gc_hide() for a reference that comes to hold something. */
+static inline void
+gc_show(PyObject *ref)
+{
+    PyObject_GC_UnTrack(ref);
+    PyObject_GC_Track(ref);
+}
+
+/* From 3.14.3 on the collector clears the references which finalizers of the garbage made
+ * to the garbage without calling back (gh-136189): see collector.h. */
+#define COLLECTOR_SKIPS_CALLBACKS (PY_VERSION_HEX >= 0x030E0000)
+
+#endif

@@ -1,0 +1,215 @@
+/* What the table types share: life and death, the collector, and the methods that are the
+ * same for mappings and sets. Each public operation holds the table's critical section, so
+ * that it is atomic on builds without the GIL as it is under it. */
+
+#ifndef WEAKLY_CONTAINER_H
+#define WEAKLY_CONTAINER_H
+
+#include "iterator.h"
+
+static PyObject *
+container_new(PyTypeObject *type, Kind kind)
+{
+    PyObject *module = module_of_type(type);
+    Table *self = module == NULL ? NULL : (Table *)type->tp_alloc(type, 0);
+    if (self != NULL) {  /* all else is zero */
+        self->module = Py_NewRef(module);
+        self->state = state_of_module(module);
+        self->kind = kind;
+    }
+    return (PyObject *)self;
+}
+
+static int
+container_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((Table *)self)->module);
+    Py_VISIT((PyObject *)((Table *)self)->rows);
+    return 0;
+}
+
+static int
+container_clear_slot(PyObject *self)
+{
+    table_clear((Table *)self);
+    return 0;
+}
+
+static void
+container_dealloc(PyObject *self)
+{
+    Table *table = (Table *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    PyObject_ClearWeakRefs(self);
+    if (table->callback != NULL) {
+        death_callback_detach(table->callback);
+        Py_CLEAR(table->callback);
+    }
+    table_clear(table);
+    PyObject *module = table->module;
+    type->tp_free(self);
+    Py_DECREF(type);
+    Py_DECREF(module);
+}
+
+static Py_ssize_t
+container_length(PyObject *self)
+{
+    Py_ssize_t length;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    length = table_len((Table *)self);
+    Py_END_CRITICAL_SECTION();
+    return length;
+}
+
+/* `in`: an object that cannot be referenced weakly is in no table of such objects. */
+ALWAYS_INLINE int
+container_contains(PyObject *self, Kind kind, PyObject *key)
+{
+    Table *table = (Table *)self;
+    Place at;
+    int found;
+    if (kind != VALUE && !is_referenceable(Py_TYPE(key))) {
+        return 0;
+    }
+    Py_BEGIN_CRITICAL_SECTION(self);
+    found = table_lookup(table, kind, key, &at);
+    if (found == 1 && kind == VALUE && ref_is_dead(at.row[REF])) {
+        table_bury(table, kind, at.row[REF]);
+        found = 0;
+    }
+    Py_END_CRITICAL_SECTION();
+    return found;
+}
+
+static PyObject *
+container_iter(PyObject *self)
+{
+    return iterator_new((Table *)self, ((Table *)self)->kind == VALUE ? STRONGS : REFERENTS,
+                        false);
+}
+
+static PyObject *
+container_reversed(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return iterator_new((Table *)self, ((Table *)self)->kind == VALUE ? STRONGS : REFERENTS,
+                        true);
+}
+
+/* keyrefs(), valuerefs() and a set's references */
+static PyObject *
+container_refs(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *refs = NULL;
+    PyObject *it = iterator_new((Table *)self, REFS, false);
+    if (it != NULL) {
+        refs = PySequence_List(it);
+        Py_DECREF(it);
+    }
+    return refs;
+}
+
+static PyObject *
+container_clear(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Py_BEGIN_CRITICAL_SECTION(self);
+    table_clear((Table *)self);
+    Py_END_CRITICAL_SECTION();
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+container_merge(PyObject *self, PyObject *other)
+{
+    State *state = ((Table *)self)->state;
+    Kind kind = ((Table *)self)->kind;
+    PyTypeObject *type = kind == KEY ? state->key_table_type
+                         : kind == VALUE ? state->value_table_type : state->set_table_type;
+    if (!PyObject_TypeCheck(other, type)) {
+        PyErr_Format(PyExc_TypeError, "expected a %.200s, not '%.200s'", type->tp_name,
+                     Py_TYPE(other)->tp_name);
+        return NULL;
+    }
+    int status;
+    Py_BEGIN_CRITICAL_SECTION2(self, other);
+    status = kind == KEY ? table_merge((Table *)self, KEY, (Table *)other)
+             : kind == VALUE ? table_merge((Table *)self, VALUE, (Table *)other)
+             : table_merge((Table *)self, SET, (Table *)other);
+    Py_END_CRITICAL_SECTION2();
+    return status < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+container_check(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Table *table = (Table *)self;
+    const char *fault;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    fault = table_fault(table);
+    if (fault != NULL) {
+        PyErr_Format(PyExc_AssertionError,
+                     "%s: kind %d, live %zd, fill %zd, used %zd of %zd, index of 2**%d, layout %zu,"
+                     " inserted %zu, suspect %d",
+                     fault, (int)table->kind, table->live, table->fill,
+                     table->rows == NULL ? 0 : table->rows->used,
+                     table->rows == NULL ? 0 : table->rows->capacity, (int)table->log2,
+                     table->layout, table->inserted, (int)table->suspect);
+    }
+    Py_END_CRITICAL_SECTION();
+    return fault == NULL ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *
+container_sizeof(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Table *table = (Table *)self;
+    size_t size = (size_t)Py_TYPE(self)->tp_basicsize;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    if (table->rows != NULL) {
+        size += sizeof(Rows)
+                + (size_t)(table->rows->capacity * row_words(table->kind)) * sizeof(PyObject *);
+        size += ((size_t)1 << table->log2) * index_width(table->log2);
+    }
+    Py_END_CRITICAL_SECTION();
+    return PyLong_FromSize_t(size);
+}
+
+/* KeyError(key), for a key that may be a tuple too. */
+static void
+set_key_error(PyObject *key)
+{
+    PyObject *arguments = PyTuple_Pack(1, key);
+    if (arguments != NULL) {
+        PyErr_SetObject(PyExc_KeyError, arguments);
+        Py_DECREF(arguments);
+    }
+}
+
+#define CONTAINER_METHODS                                                                    \
+    {"__reversed__", container_reversed, METH_NOARGS,                                        \
+     "Return an iterator over the live keys or members, newest first."},                    \
+    {"__sizeof__", container_sizeof, METH_NOARGS, "Return the size in memory, in bytes."},   \
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "See PEP 585."},             \
+    {"clear", container_clear, METH_NOARGS, "clear($self, /)\n--\n\nRemove all entries."},   \
+    {"_merge", container_merge, METH_O, "Store the live entries of another such table."},    \
+    {"_check", container_check, METH_NOARGS, "Verify every invariant of the table."}
+
+static PyMemberDef container_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Table, weaklist), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+#define CONTAINER_SLOTS(kind_new)                                                            \
+    {Py_tp_new, kind_new},                                                                   \
+    {Py_tp_dealloc, container_dealloc},                                                      \
+    {Py_tp_traverse, container_traverse},                                                    \
+    {Py_tp_clear, container_clear_slot},                                                     \
+    {Py_tp_iter, container_iter},                                                            \
+    {Py_tp_members, container_members}
+
+#define CONTAINER_FLAGS                                                                      \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE)
+
+#endif

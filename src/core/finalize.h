@@ -1,0 +1,369 @@
+/* Finalizer: the object behind `finalize`, and the registry that keeps it alive.
+ *
+ * While a finalizer is alive it is in the registry, a doubly linked list in the order of
+ * creation which owns a reference to each, and has a weak reference whose callback is the
+ * finalizer itself. The first of a call, detach() and the death of the referent takes it
+ * out of the registry and its contents with it; after that it is dead and holds nothing.
+ * So it is in no cycle that the registry does not hold, and needs no tp_clear. */
+
+#ifndef WEAKLY_FINALIZE_H
+#define WEAKLY_FINALIZE_H
+
+#include "state.h"
+
+typedef struct Finalizer {
+    PyObject_HEAD
+    PyObject *module;                     /* owned, for the sake of its state */
+    struct Finalizer *older, *newer;      /* neighbours in the registry; borrowed */
+    /* Owned; all NULL once dead. */
+    PyObject *ref, *func, *args;
+    PyObject *kwargs;                     /* NULL if there are none */
+    bool alive;
+    bool atexit;
+} Finalizer;
+
+/* What a finalizer held while it was alive. */
+typedef struct {
+    PyObject *ref, *func, *args, *kwargs;
+} FinalizerContents;
+
+static void
+finalizer_register(Finalizer *self)
+{
+    State *state = state_of_module(self->module);
+    MUTEX_LOCK(state, registry_mutex);
+    self->alive = self->atexit = true;
+    self->newer = NULL;
+    self->older = state->newest;
+    *(state->newest == NULL ? &state->oldest : &state->newest->newer) = self;
+    state->newest = self;
+    state->finalizers_created++;
+    MUTEX_UNLOCK(state, registry_mutex);
+    Py_INCREF(self);
+}
+
+/* Makes the finalizer dead. True if it was alive: then `contents` are the caller's, and so is
+ * the registry's reference to the finalizer. Calls nobody. */
+static bool
+finalizer_take(Finalizer *self, FinalizerContents *contents)
+{
+    State *state = state_of_module(self->module);
+    MUTEX_LOCK(state, registry_mutex);
+    bool alive = self->alive;
+    if (alive) {
+        *(self->older == NULL ? &state->oldest : &self->older->newer) = self->newer;
+        *(self->newer == NULL ? &state->newest : &self->newer->older) = self->older;
+        *contents = (FinalizerContents){self->ref, self->func, self->args, self->kwargs};
+        self->alive = self->atexit = false;
+        self->ref = self->func = self->args = self->kwargs = NULL;
+    }
+    MUTEX_UNLOCK(state, registry_mutex);
+    return alive;
+}
+
+/* New references to what a live finalizer holds; false if it is dead. */
+static bool
+finalizer_read(Finalizer *self, FinalizerContents *contents)
+{
+    State *state = state_of_module(self->module);
+    MUTEX_LOCK(state, registry_mutex);
+    bool alive = self->alive;
+    if (alive) {
+        *contents = (FinalizerContents){Py_NewRef(self->ref), Py_NewRef(self->func),
+                                        Py_NewRef(self->args), Py_XNewRef(self->kwargs)};
+    }
+    MUTEX_UNLOCK(state, registry_mutex);
+    return alive;
+}
+
+static void
+contents_release(FinalizerContents contents)
+{
+    Py_DECREF(contents.ref);
+    Py_DECREF(contents.func);
+    Py_DECREF(contents.args);
+    Py_XDECREF(contents.kwargs);
+}
+
+static PyObject *
+finalizer_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *module = module_of_type(type);
+    Finalizer *self = module == NULL ? NULL : (Finalizer *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->module = Py_NewRef(module);
+    }
+    return (PyObject *)self;
+}
+
+/* Has `_exitfunc` of the class called at exit. As late as this, so that it comes before exit
+ * handlers that were registered earlier, as with the standard library. */
+static int
+register_exit(State *state, PyObject *self)
+{
+    PyObject *result = NULL;
+    PyObject *module = PyImport_ImportModule("atexit");
+    PyObject *function = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "_exitfunc");
+    if (module != NULL && function != NULL) {
+        result = PyObject_CallMethod(module, "register", "O", function);
+    }
+    Py_XDECREF(module);
+    Py_XDECREF(function);
+    if (result == NULL) {
+        return -1;
+    }
+    Py_DECREF(result);
+    state->exit_registered = true;
+    return 0;
+}
+
+static int
+finalizer_init(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    Finalizer *self = (Finalizer *)op;
+    Py_ssize_t count = PyTuple_GET_SIZE(args);
+    if (count < 2) {
+        PyErr_Format(PyExc_TypeError,
+                     "finalize() takes an object and a function as positional arguments, "
+                     "then those of the function (%zd given)", count);
+        return -1;
+    }
+    if (self->alive) {
+        PyErr_SetString(PyExc_TypeError, "a live finalizer cannot be initialized again");
+        return -1;
+    }
+    State *state = state_of_module(self->module);
+    if (!state->exit_registered && register_exit(state, op) < 0) {
+        return -1;
+    }
+    PyObject *rest = PyTuple_GetSlice(args, 2, count);
+    PyObject *ref = rest == NULL ? NULL : PyWeakref_NewRef(PyTuple_GET_ITEM(args, 0), op);
+    if (ref == NULL) {
+        Py_XDECREF(rest);
+        return -1;
+    }
+    self->ref = ref;
+    self->func = Py_NewRef(PyTuple_GET_ITEM(args, 1));
+    self->args = rest;
+    self->kwargs = kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0 ? Py_NewRef(kwargs) : NULL;
+    finalizer_register(self);
+    return 0;
+}
+
+/* finalizer(_=None): the argument is the reference when the referent's death is what calls. */
+static PyObject *
+finalizer_call(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"_", NULL};
+    Finalizer *self = (Finalizer *)op;
+    FinalizerContents contents;
+    PyObject *ignored, *result;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:finalize", names, &ignored)) {
+        return NULL;
+    }
+    if (!finalizer_take(self, &contents)) {
+        Py_RETURN_NONE;
+    }
+    result = state_of_module(self->module)->finalizers_stopped
+                 ? Py_NewRef(Py_None)
+                 : PyObject_Call(contents.func, contents.args, contents.kwargs);
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);  /* what is released may run code */
+    contents_release(contents);
+    Py_DECREF(self);
+    PyErr_Restore(type, value, traceback);
+    return result;
+}
+
+/* (obj, func, args, kwargs) out of contents that are used up; None if the object is dead. */
+static PyObject *
+contents_tuple(FinalizerContents contents)
+{
+    PyObject *referent, *result;
+    if (PyWeakref_GetRef(contents.ref, &referent) == 0) {
+        contents_release(contents);
+        Py_RETURN_NONE;
+    }
+    PyObject *kwargs = contents.kwargs == NULL ? PyDict_New() : Py_NewRef(contents.kwargs);
+    result = kwargs == NULL ? NULL
+             : PyTuple_Pack(4, referent, contents.func, contents.args, kwargs);
+    Py_XDECREF(kwargs);
+    Py_DECREF(referent);
+    contents_release(contents);
+    return result;
+}
+
+static PyObject *
+finalizer_peek(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    FinalizerContents contents;
+    if (!finalizer_read((Finalizer *)self, &contents)) {
+        Py_RETURN_NONE;
+    }
+    return contents_tuple(contents);
+}
+
+static PyObject *
+finalizer_detach(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Finalizer *self = (Finalizer *)op;
+    FinalizerContents contents;
+    PyObject *result = finalizer_peek(op, NULL);
+    if (result == NULL || result == Py_None) {
+        return result;  /* dead, or its referent is: then the call is on its way */
+    }
+    if (!finalizer_take(self, &contents)) {
+        Py_DECREF(result);
+        Py_RETURN_NONE;
+    }
+    contents_release(contents);
+    Py_DECREF(self);
+    return result;
+}
+
+static PyObject *
+finalizer_repr(PyObject *op)
+{
+    FinalizerContents contents;
+    PyObject *referent = NULL;
+    if (finalizer_read((Finalizer *)op, &contents)) {
+        PyWeakref_GetRef(contents.ref, &referent);
+        contents_release(contents);
+    }
+    if (referent == NULL) {
+        return PyUnicode_FromFormat("<%s object at %p; dead>", Py_TYPE(op)->tp_name, op);
+    }
+    PyObject *result = PyUnicode_FromFormat("<%s object at %p; for '%s' at %p>",
+                                            Py_TYPE(op)->tp_name, op,
+                                            Py_TYPE(referent)->tp_name, referent);
+    Py_DECREF(referent);
+    return result;
+}
+
+static PyObject *
+finalizer_get_alive(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((Finalizer *)self)->alive);
+}
+
+static PyObject *
+finalizer_get_atexit(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((Finalizer *)self)->atexit);
+}
+
+static int
+finalizer_set_atexit(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+{
+    Finalizer *self = (Finalizer *)op;
+    if (value == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "the attribute 'atexit' cannot be deleted");
+        return -1;
+    }
+    int truth = PyObject_IsTrue(value);
+    if (truth < 0) {
+        return -1;
+    }
+    State *state = state_of_module(self->module);
+    MUTEX_LOCK(state, registry_mutex);
+    self->atexit = self->alive && truth;
+    MUTEX_UNLOCK(state, registry_mutex);
+    return 0;
+}
+
+static int
+finalizer_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Finalizer *self = (Finalizer *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->module);
+    Py_VISIT(self->ref);
+    Py_VISIT(self->func);
+    Py_VISIT(self->args);
+    Py_VISIT(self->kwargs);
+    return 0;
+}
+
+static void
+finalizer_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject *module = ((Finalizer *)self)->module;
+    PyObject_GC_UnTrack(self);
+    type->tp_free(self);  /* dead, so it holds nothing else */
+    Py_DECREF(type);
+    Py_DECREF(module);
+}
+
+static PyObject *
+live_finalizers(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    State *state = state_of_module(module);
+    PyObject *list = PyList_New(0);
+    if (list == NULL) {
+        return NULL;
+    }
+    /* Without allocation that starts a collection: the registry stays as it is. */
+    MUTEX_LOCK(state, registry_mutex);
+    for (Finalizer *self = state->oldest; self != NULL; self = self->newer) {
+        if (PyList_Append(list, (PyObject *)self) < 0) {
+            Py_CLEAR(list);
+            break;
+        }
+    }
+    MUTEX_UNLOCK(state, registry_mutex);
+    return list;
+}
+
+static PyObject *
+finalizers_created(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromSsize_t(state_of_module(module)->finalizers_created);
+}
+
+static PyObject *
+stop_finalizers(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    state_of_module(module)->finalizers_stopped = true;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef finalizer_methods[] = {
+    {"detach", finalizer_detach, METH_NOARGS,
+     "detach($self, /)\n--\n\n"
+     "If alive then mark as dead and return (obj, func, args, kwargs), else return None."},
+    {"peek", finalizer_peek, METH_NOARGS,
+     "peek($self, /)\n--\n\n"
+     "If alive then return (obj, func, args, kwargs), else return None."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef finalizer_getset[] = {
+    {"alive", finalizer_get_alive, NULL, "whether the function is still to be called", NULL},
+    {"atexit", finalizer_get_atexit, finalizer_set_atexit,
+     "whether the function is called when the program exits; always false once dead", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot finalizer_slots[] = {
+    {Py_tp_new, finalizer_new},
+    {Py_tp_init, finalizer_init},
+    {Py_tp_call, finalizer_call},
+    {Py_tp_repr, finalizer_repr},
+    {Py_tp_traverse, finalizer_traverse},
+    {Py_tp_dealloc, finalizer_dealloc},
+    {Py_tp_methods, finalizer_methods},
+    {Py_tp_getset, finalizer_getset},
+    {Py_tp_doc, "A call that waits for the death of an object."},
+    {0, NULL},
+};
+
+static PyType_Spec finalizer_spec = {
+    .name = "weakly._core.Finalizer",
+    .basicsize = sizeof(Finalizer),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE
+             | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = finalizer_slots,
+};
+
+#endif

@@ -1,0 +1,192 @@
+/* Iterators over a table: one type for keys, values, items and references, both directions.
+ *
+ * An iterator pins the rows that were there when it was made and walks over them by
+ * position. It needs the table only for its lock. */
+
+#ifndef WEAKLY_ITERATOR_H
+#define WEAKLY_ITERATOR_H
+
+#include "table.h"
+
+typedef enum { REFERENTS, STRONGS, ITEMS, REFS } Yield;
+
+typedef struct {
+    PyObject_HEAD
+    Table *table;               /* owned; NULL, as `rows`, once exhausted */
+    Rows *rows;                 /* owned and pinned */
+    Py_ssize_t next, end;       /* the rows still to visit: next to end - 1 */
+    Kind kind;
+    Yield yield;
+    bool reverse;
+} Iterator;
+
+static PyObject *
+iterator_new(Table *table, Yield yield, bool reverse)
+{
+    Iterator *it = PyObject_GC_New(Iterator, table->state->iterator_type);
+    if (it == NULL) {
+        return NULL;
+    }
+    it->table = (Table *)Py_NewRef((PyObject *)table);
+    it->kind = table->kind;
+    it->yield = yield;
+    it->reverse = reverse;
+    it->next = 0;
+    Py_BEGIN_CRITICAL_SECTION(table);
+    it->rows = (Rows *)Py_XNewRef((PyObject *)table->rows);
+    it->end = 0;
+    if (it->rows != NULL) {
+        it->end = it->rows->used;
+        SHARED_ADD(&it->rows->pins, 1);
+    }
+    Py_END_CRITICAL_SECTION();
+    PyObject_GC_Track(it);
+    return (PyObject *)it;
+}
+
+/* Lets go of table and rows, which can run any code. */
+static void
+iterator_finish(Iterator *it)
+{
+    Table *table = it->table;
+    Rows *rows = it->rows;
+    it->table = NULL;
+    it->rows = NULL;
+    it->next = it->end = 0;
+    if (rows != NULL) {
+        SHARED_ADD(&rows->pins, -1);
+        Py_DECREF(rows);
+    }
+    Py_XDECREF(table);
+}
+
+/* What an iterator yields for a live row, given a new reference to the row's referent, which
+ * is used up. NULL without an exception if the iterator is to go on, with one on failure. */
+ALWAYS_INLINE PyObject *
+row_yield(PyObject **row, Kind kind, Yield yield, PyObject *referent)
+{
+    if (yield == REFERENTS) {
+        return referent;
+    }
+    if (yield == ITEMS) {
+        PyObject *strong = Py_NewRef(*row_strong(row, kind));
+        PyObject *item = PyTuple_New(2);
+        if (item == NULL) {
+            Py_DECREF(referent);
+            Py_DECREF(strong);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(item, kind == KEY ? 0 : 1, referent);
+        PyTuple_SET_ITEM(item, kind == KEY ? 1 : 0, strong);
+        return item;
+    }
+    PyObject *result = Py_NewRef(yield == REFS ? row[REF] : *row_strong(row, kind));
+    Py_DECREF(referent);
+    return result;
+}
+
+static PyObject *
+iterator_step(Iterator *it, Kind kind)
+{
+    while (it->next < it->end) {
+        PyObject **row = row_at(it->rows, kind, it->reverse ? --it->end : it->next++);
+        PyObject *referent;
+        if (row[REF] != NULL && PyWeakref_GetRef(row[REF], &referent) == 1) {
+            return row_yield(row, kind, it->yield, referent);
+        }
+    }
+    return NULL;
+}
+
+static PyObject *
+iterator_next(PyObject *self)
+{
+    Iterator *it = (Iterator *)self;
+    PyObject *result = NULL;
+    PyObject *table;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    table = Py_XNewRef((PyObject *)it->table);
+    if (table != NULL) {
+        Py_BEGIN_CRITICAL_SECTION(table);
+        if (it->rows != NULL) {
+            result = it->kind == KEY ? iterator_step(it, KEY)
+                     : it->kind == VALUE ? iterator_step(it, VALUE) : iterator_step(it, SET);
+        }
+        Py_END_CRITICAL_SECTION();
+        if (result == NULL && !PyErr_Occurred()) {
+            iterator_finish(it);
+        }
+    }
+    Py_END_CRITICAL_SECTION();
+    Py_XDECREF(table);
+    return result;
+}
+
+static PyObject *
+iterator_length_hint(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Iterator *it = (Iterator *)self;
+    Py_ssize_t hint = 0;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    if (it->table != NULL) {
+        hint = it->end - it->next;
+        if (hint > it->table->live) {
+            hint = it->table->live;
+        }
+    }
+    Py_END_CRITICAL_SECTION();
+    return PyLong_FromSsize_t(hint);
+}
+
+static int
+iterator_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)((Iterator *)self)->table);
+    Py_VISIT((PyObject *)((Iterator *)self)->rows);
+    return 0;
+}
+
+static int
+iterator_clear(PyObject *self)
+{
+    iterator_finish((Iterator *)self);
+    return 0;
+}
+
+static void
+iterator_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    iterator_finish((Iterator *)self);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef iterator_methods[] = {
+    {"__length_hint__", iterator_length_hint, METH_NOARGS,
+     "Return an upper bound of what is left to visit."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot iterator_slots[] = {
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, iterator_next},
+    {Py_tp_methods, iterator_methods},
+    {Py_tp_traverse, iterator_traverse},
+    {Py_tp_clear, iterator_clear},
+    {Py_tp_dealloc, iterator_dealloc},
+    {Py_tp_doc, "An iterator over the live entries of a weak container."},
+    {0, NULL},
+};
+
+static PyType_Spec iterator_spec = {
+    .name = "weakly.Iterator",
+    .basicsize = sizeof(Iterator),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = iterator_slots,
+};
+
+#endif

@@ -1,0 +1,52 @@
+/* The state of the module: one for each interpreter that imports it. */
+
+#ifndef WEAKLY_STATE_H
+#define WEAKLY_STATE_H
+
+#include "compat.h"
+
+struct Finalizer;
+
+typedef struct {
+    PyTypeObject *key_ref_type;        /* entry references of keys and members */
+    PyTypeObject *keyed_ref_type;      /* entry references of values, and KeyedRef */
+    PyTypeObject *death_callback_type;
+    PyTypeObject *rows_type;
+    PyTypeObject *iterator_type;
+    PyTypeObject *key_table_type;
+    PyTypeObject *value_table_type;
+    PyTypeObject *set_table_type;
+    PyTypeObject *finalizer_type;
+    PyObject *str_missing;             /* "__missing__" */
+
+    /* collector.h */
+    PyObject *gc_callbacks;            /* the list gc.callbacks */
+    PyObject *gc_hook;                 /* our function in it */
+    Py_ssize_t gc_hook_position;       /* where it was last seen there */
+    int collecting;                    /* between the collector's start and stop */
+
+    /* finalize.h */
+    struct Finalizer *oldest, *newest; /* the registry: a list of owned references */
+    Py_ssize_t finalizers_created;
+    bool finalizers_stopped;
+    bool exit_registered;
+    MUTEX_FIELD(registry_mutex)
+} State;
+
+static struct PyModuleDef core_module;
+
+static inline State *
+state_of_module(PyObject *module)
+{
+    return (State *)PyModule_GetState(module);
+}
+
+/* The module by way of a type of ours or a subclass of one, borrowed; NULL with an exception
+ * set if the type is neither. */
+static inline PyObject *
+module_of_type(PyTypeObject *type)
+{
+    return PyType_GetModuleByDef(type, &core_module);
+}
+
+#endif

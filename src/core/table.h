@@ -1,0 +1,957 @@
+/* The table: one ordered, open-addressing hash table which serves every container.
+ *
+ *     index (int8 to int64)        rows (a Rows object)
+ *     +----+                       ref   subject  value
+ *     |  1 | --------------+    0 | r0 | address | v0 |
+ *     | -1 |  EMPTY        |    1 | r1 | address | v1 |  <-+
+ *     | -2 |  DUMMY        |    2 |  . |    .    |  . |   tombstone
+ *     |  0 | ...           +------------------------------+
+ *     +----+
+ *
+ * Rows stand in the order of insertion; the index leads from hashes to rows, probed as in
+ * dict. There are three kinds of table:
+ *
+ *     KEY     subject: the address of the key (borrowed, never followed); value: owned
+ *     VALUE   subject: the key (owned); the reference is that to the value
+ *     SET     subject: the address of the member
+ *
+ * and rows only have the words that their kind needs. A row's reference is owned; a row
+ * without one is a tombstone. The hash of a row is in its reference (entry.h).
+ *
+ * Removal leaves a tombstone in the rows and DUMMY in the index. DUMMY slots are not used
+ * again until the next resize, which drops both. Thereby an insertion always lands at the
+ * end of its probe sequence, and a look-up that was interrupted half-way by user code which
+ * inserted something still meets it.
+ *
+ * Re-entrancy. These can run any code: __eq__ and __hash__, the release of anything the
+ * table owned, and (3.11) whatever allocates an object that the collector tracks. Around
+ * each, the table is consistent and unlocked in spirit; after each, `layout` tells whether
+ * rows or index were replaced and `inserted` whether rows were added. What a removal took
+ * out is released when all is in order again.
+ *
+ * Iterators pin the Rows. Pinned rows are not moved: a resize leaves them behind and copies,
+ * and a removal does not give up the tail. The Rows own the references of their rows, and
+ * the collector visits them once, whether the table, iterators or both hold the Rows.
+ *
+ * A reference can be dead and its entry still there: its callback may be on its way, or may
+ * have been skipped (collector.h). Such an entry is never found; whoever meets it removes
+ * it. So that an address proves something, look-ups also compare the address in the
+ * reference, where None replaces that of a dead referent, with the key, which the caller
+ * holds and which therefore lives. */
+
+#ifndef WEAKLY_TABLE_H
+#define WEAKLY_TABLE_H
+
+#include "collector.h"
+#include "entry.h"
+
+typedef enum { KEY, VALUE, SET } Kind;
+
+enum { REF, SUBJECT, STRONG };      /* the words of a row */
+#define EMPTY (-1)                  /* in the index: never used */
+#define DUMMY (-2)                  /* in the index: used, its row removed */
+#define MIN_LOG2 3
+
+typedef struct {
+    PyObject_VAR_HEAD
+    Py_ssize_t used;                /* rows handed out, tombstones among them */
+    Py_ssize_t capacity;
+    Py_ssize_t pins;                /* iterators that read these rows */
+    Kind kind;
+    PyObject *words[];
+} Rows;
+
+typedef struct Table {
+    PyObject_HEAD
+    PyObject *weaklist;
+    PyObject *module;               /* owned, for the sake of its state */
+    State *state;
+    DeathCallback *callback;        /* owned; NULL until the first insertion */
+    Rows *rows;                     /* owned; NULL, as `index`, while nothing was inserted */
+    void *index;
+    Py_ssize_t live;                /* rows that are no tombstones */
+    Py_ssize_t fill;                /* slots of the index that are not EMPTY */
+    size_t layout;                  /* how often rows or index were replaced */
+    size_t inserted;                /* how many rows were ever added */
+    Kind kind;
+    uint8_t log2;                   /* of the size of the index */
+    bool suspect;                   /* may have entries whose callback was skipped */
+} Table;
+
+/* Where a key was found. */
+typedef struct {
+    PyObject **row;
+    size_t slot;                    /* of the index */
+} Place;
+
+/* What was taken out of a row: to be released once the table is in order. */
+typedef struct {
+    PyObject *ref;
+    PyObject *strong;               /* a key or a value; NULL in a set */
+} Taken;
+
+/* Rows */
+
+ALWAYS_INLINE Py_ssize_t
+row_words(Kind kind)
+{
+    return kind == KEY ? 3 : 2;
+}
+
+ALWAYS_INLINE PyObject **
+row_at(Rows *rows, Kind kind, Py_ssize_t i)
+{
+    return rows->words + i * row_words(kind);
+}
+
+/* The word of a row that is owned besides the reference. */
+ALWAYS_INLINE PyObject **
+row_strong(PyObject **row, Kind kind)
+{
+    return kind == KEY ? &row[STRONG] : kind == VALUE ? &row[SUBJECT] : NULL;
+}
+
+ALWAYS_INLINE Py_hash_t
+ref_hash(PyObject *ref, Kind kind)
+{
+    return kind == VALUE ? ((KeyedRef *)ref)->key_hash : ((PyWeakReference *)ref)->hash;
+}
+
+static void
+taken_release(Taken taken, Kind kind)
+{
+    if (kind == VALUE) {
+        value_ref_release(taken.ref, taken.strong);
+        return;
+    }
+    Py_DECREF(taken.ref);
+    Py_XDECREF(taken.strong);
+}
+
+static Rows *
+rows_new(State *state, Kind kind, Py_ssize_t capacity)
+{
+    Rows *rows = PyObject_GC_NewVar(Rows, state->rows_type, capacity * row_words(kind));
+    if (rows != NULL) {
+        rows->used = 0;
+        rows->capacity = capacity;
+        rows->pins = 0;
+        rows->kind = kind;
+        if (kind != SET) {  /* a set's rows own nothing that the collector asks for */
+            PyObject_GC_Track(rows);
+        }
+    }
+    return rows;
+}
+
+static void
+rows_dealloc(PyObject *self)
+{
+    Rows *rows = (Rows *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    Kind kind = rows->kind;
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, rows_dealloc)
+    while (rows->used > 0) {
+        PyObject **row = row_at(rows, kind, --rows->used);
+        if (row[REF] != NULL) {
+            taken_release((Taken){row[REF], kind == SET ? NULL : *row_strong(row, kind)}, kind);
+        }
+    }
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+    Py_TRASHCAN_END
+}
+
+static int
+rows_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Rows *rows = (Rows *)self;
+    Py_VISIT(Py_TYPE(self));
+    if (rows->kind != SET) {
+        for (Py_ssize_t i = 0; i < rows->used; i++) {
+            Py_VISIT(*row_strong(row_at(rows, rows->kind, i), rows->kind));
+        }
+    }
+    return 0;
+}
+
+/* No tp_clear: the tables and iterators that hold rows let go of them. */
+static PyType_Slot rows_slots[] = {
+    {Py_tp_dealloc, rows_dealloc},
+    {Py_tp_traverse, rows_traverse},
+    {Py_tp_doc, "The entries of a weak container."},
+    {0, NULL},
+};
+
+static PyType_Spec rows_spec = {
+    .name = "weakly.Rows",
+    .basicsize = sizeof(Rows),
+    .itemsize = sizeof(PyObject *),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = rows_slots,
+};
+
+/* The index */
+
+ALWAYS_INLINE size_t
+index_mask(uint8_t log2)
+{
+    return ((size_t)1 << log2) - 1;
+}
+
+ALWAYS_INLINE size_t
+index_width(uint8_t log2)
+{
+    return log2 < 8 ? 1 : log2 < 16 ? 2 : log2 < 32 ? 4 : 8;
+}
+
+ALWAYS_INLINE Py_ssize_t
+index_get(const void *index, uint8_t log2, size_t slot)
+{
+    if (log2 < 8) {
+        return ((const int8_t *)index)[slot];
+    }
+    if (log2 < 16) {
+        return ((const int16_t *)index)[slot];
+    }
+    if (log2 < 32) {
+        return ((const int32_t *)index)[slot];
+    }
+    return (Py_ssize_t)((const int64_t *)index)[slot];
+}
+
+ALWAYS_INLINE void
+index_set(void *index, uint8_t log2, size_t slot, Py_ssize_t value)
+{
+    if (log2 < 8) {
+        ((int8_t *)index)[slot] = (int8_t)value;
+    }
+    else if (log2 < 16) {
+        ((int16_t *)index)[slot] = (int16_t)value;
+    }
+    else if (log2 < 32) {
+        ((int32_t *)index)[slot] = (int32_t)value;
+    }
+    else {
+        ((int64_t *)index)[slot] = (int64_t)value;
+    }
+}
+
+/* The probe sequence of a hash, that of dict: PROBE(slot, mask, hash) { ... } visits the
+ * slots in turn; every sequence meets an EMPTY one. */
+#define PROBE(slot, mask, hash)                                                      \
+    for (size_t perturb_ = (size_t)(hash), slot = perturb_ & (mask);;                \
+         perturb_ >>= 5, slot = (slot * 5 + perturb_ + 1) & (mask))
+
+ALWAYS_INLINE size_t
+index_free_slot(const void *index, uint8_t log2, Py_hash_t hash)
+{
+    PROBE(slot, index_mask(log2), hash) {
+        if (index_get(index, log2, slot) == EMPTY) {
+            return slot;
+        }
+    }
+}
+
+/* How many slots of an index may be in use: two thirds. */
+ALWAYS_INLINE Py_ssize_t
+index_limit(uint8_t log2)
+{
+    return (Py_ssize_t)(((size_t)2 << log2) / 3);
+}
+
+/* Consistency */
+
+/* NULL if every invariant of the table holds, else what is wrong. */
+static const char *
+table_fault(Table *table)
+{
+    Kind kind = table->kind;
+    Rows *rows = table->rows;
+    if ((rows == NULL) != (table->index == NULL)) {
+        return "rows without index or index without rows";
+    }
+    if (rows == NULL) {
+        return table->live == 0 && table->fill == 0 ? NULL : "counts without rows";
+    }
+    if (rows->kind != kind) {
+        return "rows of another kind";
+    }
+    if (rows->used > rows->capacity) {
+        return "more rows used than there are";
+    }
+    if (table->fill > index_limit(table->log2)) {
+        return "index too full";
+    }
+    Py_ssize_t live = 0, fill = 0, indexed = 0;
+    for (size_t slot = 0; slot <= index_mask(table->log2); slot++) {
+        Py_ssize_t ix = index_get(table->index, table->log2, slot);
+        fill += ix != EMPTY;
+        indexed += ix >= 0;
+        if (ix >= rows->used) {
+            return "slot leads beyond the rows";
+        }
+        if (ix >= 0 && row_at(rows, kind, ix)[REF] == NULL) {
+            return "slot leads to a tombstone";
+        }
+    }
+    for (Py_ssize_t i = 0; i < rows->used; i++) {
+        PyObject **row = row_at(rows, kind, i);
+        if (row[REF] == NULL) {
+            if (row[SUBJECT] != NULL || (kind == KEY && row[STRONG] != NULL)) {
+                return "tombstone that holds something";
+            }
+            continue;
+        }
+        live++;
+        if (kind == KEY && row[STRONG] == NULL) {
+            return "row without a value";
+        }
+        if (kind == VALUE && row[SUBJECT] == NULL) {
+            return "row without a key";
+        }
+        if (kind != VALUE && !ref_is_dead(row[REF]) && ref_address(row[REF]) != row[SUBJECT]) {
+            return "reference to something else than the row says";
+        }
+        bool found = false;
+        PROBE(slot, index_mask(table->log2), ref_hash(row[REF], kind)) {
+            Py_ssize_t ix = index_get(table->index, table->log2, slot);
+            if (ix == i) {
+                found = true;
+                break;
+            }
+            if (ix == EMPTY) {
+                break;
+            }
+        }
+        if (!found) {
+            return "row that its hash does not lead to";
+        }
+    }
+    if (live != table->live) {
+        return "wrong length";
+    }
+    if (fill != table->fill) {
+        return "wrong fill";
+    }
+    return indexed == live ? NULL : "slots and rows differ in number";
+}
+
+/* Debug builds check small tables after each change. */
+#ifdef Py_DEBUG
+#  define ASSERT_CONSISTENT(table) assert((table)->log2 > 7 || table_fault(table) == NULL)
+#else
+#  define ASSERT_CONSISTENT(table) ((void)0)
+#endif
+
+/* Room */
+
+/* Moves the rows into new ones with room for `wanted` more and drops tombstones. On failure
+ * the table is as it was. Allocates, so that any code may have run and the room be in use
+ * again on return: whoever needs it looks. */
+static NOINLINE int
+table_resize(Table *table, Kind kind, Py_ssize_t wanted)
+{
+    if (wanted > PY_SSIZE_T_MAX / 64 - table->live) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    wanted += table->live;
+    uint8_t log2 = MIN_LOG2;
+    while (index_limit(log2) < wanted) {
+        log2++;
+    }
+    size_t size = (size_t)1 << log2;
+    void *index = PyMem_Malloc(size * index_width(log2));
+    if (index == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    memset(index, 0xff, size * index_width(log2));
+    Rows *rows = rows_new(table->state, kind, index_limit(log2));
+    if (rows == NULL) {
+        PyMem_Free(index);
+        return -1;
+    }
+    if (table->live > rows->capacity) {  /* grown meanwhile: what was wanted may be there */
+        PyMem_Free(index);
+        Py_DECREF(rows);
+        return 0;
+    }
+
+    Rows *old = table->rows;
+    void *old_index = table->index;
+    bool pinned = old != NULL && SHARED_COUNT(&old->pins) > 0;
+    PyObject **to = rows->words;
+    for (Py_ssize_t i = 0, used = old == NULL ? 0 : old->used; i < used; i++) {
+        PyObject **row = row_at(old, kind, i);
+        if (row[REF] == NULL) {
+            continue;
+        }
+        for (Py_ssize_t word = 0; word < row_words(kind); word++) {
+            to[word] = row[word];
+        }
+        if (pinned) {
+            Py_INCREF(to[REF]);
+            if (kind != SET) {
+                Py_INCREF(*row_strong(to, kind));
+            }
+        }
+        index_set(index, log2, index_free_slot(index, log2, ref_hash(to[REF], kind)),
+                  rows->used++);
+        to += row_words(kind);
+    }
+    if (old != NULL && !pinned) {
+        old->used = 0;
+    }
+    table->rows = rows;
+    table->index = index;
+    table->log2 = log2;
+    table->fill = rows->used;
+    table->layout++;
+    ASSERT_CONSISTENT(table);
+    PyMem_Free(old_index);
+    Py_XDECREF(old);
+    return 0;
+}
+
+ALWAYS_INLINE bool
+table_has_room(const Table *table)
+{
+    return table->rows != NULL && table->rows->used < table->rows->capacity
+           && table->fill < index_limit(table->log2);
+}
+
+/* Sees to it that `count` entries can be added without a resize in between. */
+static int
+table_reserve(Table *table, Kind kind, Py_ssize_t count)
+{
+    if (table->rows != NULL && count <= table->rows->capacity - table->rows->used
+        && count <= index_limit(table->log2) - table->fill) {
+        return 0;
+    }
+    return table_resize(table, kind, count);
+}
+
+/* Adding and removing rows: these call nobody and cannot fail. */
+
+/* Adds a row; takes over `ref` and, if any, the strong word. There is room. */
+static inline void
+table_append(Table *table, Kind kind, PyObject *ref, PyObject *subject, PyObject *value)
+{
+    Rows *rows = table->rows;
+    PyObject **row = row_at(rows, kind, rows->used);
+    row[REF] = ref;
+    row[SUBJECT] = subject;
+    if (kind == KEY) {
+        row[STRONG] = value;
+    }
+    size_t slot = index_free_slot(table->index, table->log2, ref_hash(ref, kind));
+    index_set(table->index, table->log2, slot, rows->used++);
+    table->fill++;
+    table->live++;
+    table->inserted++;
+    table->suspect |= is_collecting(table->state);
+    ASSERT_CONSISTENT(table);
+}
+
+/* Takes the contents of a row out and leaves a tombstone. */
+static inline Taken
+table_take(Table *table, Kind kind, Place at)
+{
+    PyObject **row = at.row;
+    Taken taken = {row[REF], kind == SET ? NULL : *row_strong(row, kind)};
+    row[REF] = NULL;
+    row[SUBJECT] = NULL;
+    if (kind == KEY) {
+        row[STRONG] = NULL;
+    }
+    index_set(table->index, table->log2, at.slot, DUMMY);
+    table->live--;
+    ASSERT_CONSISTENT(table);
+    return taken;
+}
+
+/* Finds the row of an entry reference by hash and address. False if it is in no row. */
+static inline bool
+table_find_ref(Table *table, Kind kind, PyObject *ref, Place *at)
+{
+    if (table->live == 0) {
+        return false;
+    }
+    PROBE(slot, index_mask(table->log2), ref_hash(ref, kind)) {
+        Py_ssize_t ix = index_get(table->index, table->log2, slot);
+        if (ix >= 0) {
+            PyObject **row = row_at(table->rows, kind, ix);
+            if (row[REF] == ref) {
+                *at = (Place){row, slot};
+                return true;
+            }
+        }
+        else if (ix == EMPTY) {
+            return false;
+        }
+    }
+}
+
+/* Removes the entry of a reference that was found dead. Releases, so any code can run. */
+static void
+table_bury(Table *table, Kind kind, PyObject *ref)
+{
+    Place at;
+    if (table_find_ref(table, kind, ref, &at)) {
+        taken_release(table_take(table, kind, at), kind);
+    }
+}
+
+static Py_ssize_t
+table_len(Table *table)
+{
+    if (LIKELY(!table->suspect)) {
+        return table->live;
+    }
+    /* Dead entries whose callbacks were skipped. What is released may run code that adds
+     * more; each turn removes one, so this ends. */
+again:
+    for (Py_ssize_t i = 0; table->rows != NULL && i < table->rows->used; i++) {
+        PyObject *ref = row_at(table->rows, table->kind, i)[REF];
+        if (ref != NULL && ref_is_dead(ref)) {
+            size_t layout = table->layout;
+            table_bury(table, table->kind, ref);
+            if (layout != table->layout) {
+                goto again;
+            }
+        }
+    }
+    if (!is_collecting(table->state)) {
+        table->suspect = false;
+    }
+    return table->live;
+}
+
+/* Looking up */
+
+/* The whole search, for when comparing addresses does not settle it. 1 found, 0 not there,
+ * -1 an exception was raised. Runs user code. */
+static NOINLINE int
+table_find_equal(Table *table, Kind kind, PyObject *key, Py_hash_t hash, Place *at)
+{
+restart:
+    if (table->live == 0) {
+        return 0;
+    }
+    size_t layout = table->layout;
+    PROBE(slot, index_mask(table->log2), hash) {
+        Py_ssize_t ix = index_get(table->index, table->log2, slot);
+        if (ix == EMPTY) {
+            return 0;
+        }
+        if (ix < 0) {
+            continue;
+        }
+        PyObject **row = row_at(table->rows, kind, ix);
+        PyObject *ref = row[REF];
+        PyObject *subject = row[SUBJECT];
+        if (subject == key && (kind == VALUE || ref_address(ref) == key)) {
+            *at = (Place){row, slot};
+            return 1;
+        }
+        if (ref_hash(ref, kind) != hash) {
+            continue;
+        }
+        PyObject *other;
+        if (kind == VALUE) {
+            other = Py_NewRef(subject);
+        }
+        else if (PyWeakref_GetRef(ref, &other) == 0) {
+            if (ref_is_dead(ref)) {
+                table_bury(table, kind, ref);
+                goto restart;
+            }
+            continue;  /* on its way out, its callback yet to come */
+        }
+        int equal = PyObject_RichCompareBool(other, key, Py_EQ);
+        /* Is it still this row that was compared? While we hold `other`, its address proves
+         * it; once we let go, that no row was added does. */
+        bool same = table->layout == layout && row[REF] == ref && row[SUBJECT] == other;
+        size_t inserted = table->inserted;
+        Py_DECREF(other);
+        if (equal < 0) {
+            return -1;
+        }
+        if (!same || table->layout != layout || table->inserted != inserted || row[REF] != ref) {
+            goto restart;
+        }
+        if (equal) {
+            *at = (Place){row, slot};
+            return 1;
+        }
+    }
+}
+
+/* Looks a key up: 1 found, 0 not there, -1 an exception was raised. Runs user code only if a
+ * key with the same hash is not the very same object. */
+ALWAYS_INLINE int
+table_find(Table *table, Kind kind, PyObject *key, Py_hash_t hash, Place *at)
+{
+    if (table->live == 0) {
+        return 0;
+    }
+    size_t mask = index_mask(table->log2);
+    PROBE(slot, mask, hash) {
+        Py_ssize_t ix = index_get(table->index, table->log2, slot);
+        if (LIKELY(ix >= 0)) {
+            PyObject **row = row_at(table->rows, kind, ix);
+            if (LIKELY(row[SUBJECT] == key)
+                && LIKELY(kind == VALUE || ref_address(row[REF]) == key)) {
+                *at = (Place){row, slot};
+                return 1;
+            }
+            if (ref_hash(row[REF], kind) == hash) {
+                return table_find_equal(table, kind, key, hash, at);
+            }
+        }
+        else if (ix == EMPTY) {
+            return 0;
+        }
+    }
+}
+
+/* Errors of the user */
+
+static const char *
+kind_role(Kind kind)
+{
+    return kind == KEY ? "keys of a weak dictionary"
+           : kind == VALUE ? "values of a weak dictionary" : "members of a weak set";
+}
+
+/* What a weak side must be. */
+static int
+check_referenceable(Kind kind, PyObject *object)
+{
+    if (LIKELY(is_referenceable(Py_TYPE(object)))) {
+        return 0;
+    }
+    PyErr_Format(PyExc_TypeError,
+                 "cannot create weak reference to '%.200s' object: %s must be of a type that "
+                 "supports weak references",
+                 Py_TYPE(object)->tp_name, kind_role(kind));
+    return -1;
+}
+
+static int
+check_hashable_type(PyObject *object)
+{
+    if (Py_TYPE(object)->tp_hash == PyObject_HashNotImplemented) {
+        PyErr_Format(PyExc_TypeError, "unhashable type: '%.200s'", Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    return 0;
+}
+
+/* Looks up on behalf of a user: checks the key, hashes it, finds it. */
+ALWAYS_INLINE int
+table_lookup(Table *table, Kind kind, PyObject *key, Place *at)
+{
+    if (kind != VALUE && UNLIKELY(check_referenceable(kind, key) < 0)) {
+        return -1;
+    }
+    Py_hash_t hash = PyObject_Hash(key);
+    return hash == -1 ? -1 : table_find(table, kind, key, hash, at);
+}
+
+/* Inserting */
+
+/* Stores an entry under a key whose hash is known.
+ *
+ * If the key is there already: with `existing`, nothing is changed and *existing is a new
+ * reference to the entry's object (the value; in a set, None); without, the object is
+ * replaced and the key and its place stay. Otherwise a row is added, and *existing is NULL.
+ * Borrows all. Returns -1 with an exception set and the table unchanged. */
+static int
+table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *object,
+          PyObject **existing)
+{
+    State *state = table->state;
+    PyObject *referent = kind == VALUE ? object : key;
+    PyObject *ref = NULL;  /* the new entry reference, once made */
+    if (existing != NULL) {
+        *existing = NULL;
+    }
+    if (UNLIKELY(table->callback == NULL)) {
+        DeathCallback *callback = death_callback_new(state, table);
+        if (callback == NULL) {
+            return -1;
+        }
+        table->callback = callback;
+    }
+    if (collector_arm(state) < 0) {
+        return -1;
+    }
+    (void)table_len(table);  /* drops what a suspect table must not keep */
+    for (;;) {
+        Place at;
+        int found = table_find(table, kind, key, hash, &at);
+        if (found < 0) {
+            Py_XDECREF(ref);
+            return -1;
+        }
+        if (found && kind == VALUE) {
+            PyObject *old_ref = at.row[REF];
+            if (existing != NULL) {
+                if (PyWeakref_GetRef(old_ref, existing) == 1) {
+                    Py_XDECREF(ref);
+                    return 0;
+                }
+            }
+            else if (ref_address(old_ref) == object) {
+                Py_XDECREF(ref);
+                return 0;
+            }
+            if (ref != NULL) {
+                at.row[REF] = ref;
+                table->suspect |= is_collecting(state);
+                ASSERT_CONSISTENT(table);
+                value_ref_release(old_ref, Py_NewRef(at.row[SUBJECT]));
+                return 0;
+            }
+        }
+        else if (found) {
+            Py_XDECREF(ref);
+            if (existing != NULL) {
+                *existing = Py_NewRef(kind == KEY ? at.row[STRONG] : Py_None);
+            }
+            else if (kind == KEY) {
+                PyObject *old = at.row[STRONG];
+                at.row[STRONG] = Py_NewRef(object);
+                Py_DECREF(old);
+            }
+            return 0;
+        }
+        size_t inserted = table->inserted;
+        if (ref == NULL) {
+            ref = kind == VALUE ? value_ref_new(state, referent, table->callback, hash)
+                                : key_ref_new(state, referent, table->callback, hash);
+            if (ref == NULL) {
+                return -1;
+            }
+        }
+        /* Twice as much room as is in use; a resize that only drops tombstones keeps the
+         * size. dict grows alike. */
+        if (!found && !table_has_room(table)
+            && table_resize(table, kind, table->live + 1) < 0) {
+            Py_DECREF(ref);
+            return -1;
+        }
+        if (!found && inserted == table->inserted && table_has_room(table)) {
+            table_append(table, kind, ref, kind == VALUE ? Py_NewRef(key) : key,
+                         kind == KEY ? Py_NewRef(object) : NULL);
+            return 0;
+        }
+        /* Code ran meanwhile and may have inserted the same key: look again. */
+    }
+}
+
+/* Checks and hashes a key and stores an entry on behalf of a user. */
+ALWAYS_INLINE int
+table_store(Table *table, Kind kind, PyObject *key, PyObject *object, PyObject **existing)
+{
+    if (check_referenceable(kind, kind == VALUE ? object : key) < 0) {
+        return -1;
+    }
+    Py_hash_t hash = PyObject_Hash(key);
+    return hash == -1 ? -1 : table_put(table, kind, key, hash, object, existing);
+}
+
+/* Stores the entries of two lists (for a set: of one, twice) of the same length; nothing if
+ * one of them has a type that cannot be stored. Borrows the lists, which nobody else has. */
+static int
+table_extend(Table *table, Kind kind, PyObject *keys, PyObject *objects)
+{
+    Py_ssize_t count = PyList_GET_SIZE(keys);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *key = PyList_GET_ITEM(keys, i);
+        PyObject *object = PyList_GET_ITEM(objects, i);
+        if (check_referenceable(kind, kind == VALUE ? object : key) < 0
+            || check_hashable_type(key) < 0) {
+            return -1;
+        }
+    }
+    if (count > 0 && table->live == 0 && table_reserve(table, kind, count) < 0) {
+        return -1;
+    }
+    /* The lists can be found by way of the collector: never trust their sizes. */
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(keys) && i < PyList_GET_SIZE(objects); i++) {
+        PyObject *key = Py_NewRef(PyList_GET_ITEM(keys, i));
+        PyObject *object = Py_NewRef(PyList_GET_ITEM(objects, i));
+        int status = table_store(table, kind, key, object, NULL);
+        Py_DECREF(key);
+        Py_DECREF(object);
+        if (status < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Stores the live entries of another table of the same kind, with the hashes it knows. */
+static int
+table_merge(Table *table, Kind kind, Table *other)
+{
+    Rows *rows = other->rows;
+    if (other == table || rows == NULL) {
+        return 0;
+    }
+    if (table->live == 0 && table_reserve(table, kind, other->live) < 0) {
+        return -1;
+    }
+    rows = other->rows;  /* the allocation can have changed it */
+    if (rows == NULL) {
+        return 0;
+    }
+    int status = 0;
+    Py_INCREF(rows);
+    SHARED_ADD(&rows->pins, 1);
+    for (Py_ssize_t i = 0, end = rows->used; status == 0 && i < end; i++) {
+        PyObject **row = row_at(rows, kind, i);
+        PyObject *referent;
+        if (row[REF] == NULL || PyWeakref_GetRef(row[REF], &referent) == 0) {
+            continue;
+        }
+        PyObject *strong = kind == SET ? NULL : Py_NewRef(*row_strong(row, kind));
+        Py_hash_t hash = ref_hash(row[REF], kind);
+        status = kind == VALUE ? table_put(table, kind, strong, hash, referent, NULL)
+                               : table_put(table, kind, referent, hash, strong, NULL);
+        Py_DECREF(referent);
+        Py_XDECREF(strong);
+    }
+    SHARED_ADD(&rows->pins, -1);
+    Py_DECREF(rows);
+    return status;
+}
+
+/* Removing */
+
+/* Takes the newest live entry out: 1 and its parts, as new references (`strong` NULL in a
+ * set), or 0 if there is none. */
+static int
+table_pop_newest(Table *table, Kind kind, PyObject **referent, PyObject **strong)
+{
+    bool only_tombstones_above = true;
+    Py_ssize_t i = table->rows == NULL ? 0 : table->rows->used;
+    while (i > 0) {
+        PyObject *ref = row_at(table->rows, kind, --i)[REF];
+        if (ref == NULL) {
+            continue;
+        }
+        if (PyWeakref_GetRef(ref, referent) == 0) {
+            if (ref_is_dead(ref)) {
+                table_bury(table, kind, ref);  /* any code: start over */
+                i = table->rows == NULL ? 0 : table->rows->used;
+            }
+            else {
+                only_tombstones_above = false;
+            }
+            continue;
+        }
+        Place at = {NULL, 0};
+        table_find_ref(table, kind, ref, &at);
+        Taken taken = table_take(table, kind, at);
+        if (only_tombstones_above && SHARED_COUNT(&table->rows->pins) == 0) {
+            table->rows->used = i;  /* so that popping all takes linear time */
+        }
+        *strong = Py_XNewRef(taken.strong);
+        taken_release(taken, kind);
+        return 1;
+    }
+    return 0;
+}
+
+static void
+table_clear(Table *table)
+{
+    Rows *rows = table->rows;
+    void *index = table->index;
+    table->rows = NULL;
+    table->index = NULL;
+    table->live = 0;
+    table->fill = 0;
+    table->log2 = 0;
+    table->layout++;
+    table->suspect = false;
+    PyMem_Free(index);
+    Py_XDECREF(rows);
+}
+
+/* The callback of entry references */
+
+static PyObject *
+death_callback_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    if (PyVectorcall_NARGS(nargsf) != 1 || kwnames != NULL) {
+        PyErr_SetString(PyExc_TypeError, "a death callback takes one weak reference");
+        return NULL;
+    }
+    DeathCallback *callback = (DeathCallback *)self;
+    PyObject *ref = args[0];
+    Taken taken = {NULL, NULL};
+    Kind kind = SET;
+    MUTEX_LOCK(callback, mutex);
+    Table *table = callback->table;
+    if (table != NULL) {
+        kind = table->kind;
+        PyTypeObject *type =
+            kind == VALUE ? table->state->keyed_ref_type : table->state->key_ref_type;
+        Place at = {NULL, 0};
+        Py_BEGIN_CRITICAL_SECTION(table);
+        if (Py_TYPE(ref) == type && ref_is_dead(ref)) {
+            bool found = kind == VALUE ? table_find_ref(table, VALUE, ref, &at)
+                       : kind == KEY ? table_find_ref(table, KEY, ref, &at)
+                       : table_find_ref(table, SET, ref, &at);
+            if (found) {
+                taken = table_take(table, kind, at);
+            }
+        }
+        Py_END_CRITICAL_SECTION();
+    }
+    MUTEX_UNLOCK(callback, mutex);
+    if (taken.ref != NULL) {
+        taken_release(taken, kind);
+    }
+    Py_RETURN_NONE;
+}
+
+/* KeyedRef.key: of an entry in a table, the table's; of any other, the reference's own. */
+static PyObject *
+keyed_ref_key(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *key;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    key = Py_XNewRef(((KeyedRef *)self)->key);
+    Py_END_CRITICAL_SECTION();
+    if (key != NULL && Py_TYPE(key)->tp_dealloc == death_callback_dealloc) {
+        DeathCallback *callback = (DeathCallback *)key;
+        Place at;
+        key = NULL;
+        MUTEX_LOCK(callback, mutex);
+        Table *table = callback->table;
+        if (table != NULL) {
+            Py_BEGIN_CRITICAL_SECTION(table);
+            if (table_find_ref(table, VALUE, self, &at)) {
+                key = Py_NewRef(at.row[SUBJECT]);
+            }
+            Py_END_CRITICAL_SECTION();
+        }
+        MUTEX_UNLOCK(callback, mutex);
+        Py_DECREF(callback);
+    }
+    if (key == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "this KeyedRef has no key any more");
+    }
+    return key;
+}
+
+#endif

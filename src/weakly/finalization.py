@@ -1,0 +1,83 @@
+"""Clean-up after objects: `finalize`, and what it does when the interpreter exits."""
+
+import gc
+import sys
+from typing import Any, ClassVar, NamedTuple
+from weakref import ref
+
+from ._implementation import Finalizer, finalizers_created, live_finalizers, stop_finalizers
+
+__all__ = ["finalize"]
+
+
+class _Info(NamedTuple):
+    """What the standard library's registry keeps for a finalizer."""
+
+    weakref: ref[Any] | None
+    func: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] | None
+    atexit: bool
+    index: int
+
+
+class _Registry:
+    """`finalize._registry`: the live finalizers and their contents, oldest first."""
+
+    def __get__(self, instance: object, owner: object) -> dict["finalize", _Info]:
+        registry: dict[finalize, _Info] = {}
+        for index, finalizer in enumerate(live_finalizers()):
+            content = finalizer.peek()
+            if content is not None and isinstance(finalizer, finalize):
+                obj, func, args, kwargs = content
+                registry[finalizer] = _Info(
+                    ref(obj), func, args, kwargs or None, finalizer.atexit, index
+                )
+        return registry
+
+
+class finalize(Finalizer):
+    """Call `func(*args, **kwargs)` once `obj` dies, or earlier when the finalizer is called.
+
+    A finalizer keeps itself, the function and its arguments alive until it has been called
+    or detached; they must not refer to `obj`, or it never dies. Those that are still alive
+    when the program exits are called then, newest first, unless `atexit` is false.
+    Exceptions of a call that a death caused go to `sys.unraisablehook`.
+
+    Raises TypeError if `obj` cannot be weakly referenced. All operations are O(1) and
+    thread-safe: the function runs once, however many threads ask.
+    """
+
+    __slots__ = ()
+
+    _shutdown: ClassVar[bool] = False
+    _registry: ClassVar[Any] = _Registry()
+
+    @classmethod
+    def _select_for_exit(cls) -> list[Finalizer]:
+        return [finalizer for finalizer in live_finalizers() if finalizer.atexit]
+
+    @classmethod
+    def _exitfunc(cls) -> None:
+        """Call what is left, newest first, including what these calls create."""
+        collecting = gc.isenabled()
+        # A collection could fire a finalizer that is about to be called, out of order.
+        gc.disable()
+        try:
+            created = -1
+            pending: list[Finalizer] = []
+            while True:
+                if created != finalizers_created():
+                    created = finalizers_created()
+                    pending = cls._select_for_exit()
+                if not pending:
+                    break
+                try:
+                    pending.pop()()
+                except Exception:
+                    sys.excepthook(*sys.exc_info())
+        finally:
+            finalize._shutdown = True
+            stop_finalizers()
+            if collecting:
+                gc.enable()

@@ -1,0 +1,105 @@
+"""Single references: the interpreter's own primitives, and `WeakMethod` made of them.
+
+`ref` and `proxy` are re-exported: only the interpreter can tell of a death.
+"""
+
+from collections.abc import Callable
+from types import MethodType
+from typing import Any, TypeVar
+from weakref import (
+    CallableProxyType,
+    ProxyType,
+    ProxyTypes,
+    ReferenceType,
+    getweakrefcount,
+    getweakrefs,
+    proxy,
+    ref,
+)
+
+from ._implementation import KeyedRef
+
+__all__ = [
+    "CallableProxyType",
+    "KeyedRef",
+    "ProxyType",
+    "ProxyTypes",
+    "ReferenceType",
+    "WeakMethod",
+    "getweakrefcount",
+    "getweakrefs",
+    "proxy",
+    "ref",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class WeakMethod(ref[F]):
+    """A weak reference to a bound method, which outlives any single bound method object.
+
+    Calling it gives the method anew while both its object and its function live, else
+    None. `callback`, if given, is called once with the WeakMethod when the first of the
+    two dies. Two are equal while they live if their objects and functions are equal, after
+    that only if they are the same. Raises TypeError for anything but a bound method.
+    """
+
+    __slots__ = ("__weakref__", "_callback", "_func_ref", "_meth_type")
+
+    _func_ref: ref[Any]
+    _meth_type: type[Any]
+    _callback: Callable[[Any], Any] | None
+
+    def __new__(
+        cls, meth: F, callback: Callable[["WeakMethod[F]"], Any] | None = None
+    ) -> "WeakMethod[F]":
+        try:
+            obj: Any = meth.__self__  # type: ignore[attr-defined]
+            func: Any = meth.__func__  # type: ignore[attr-defined]
+        except AttributeError:
+            raise TypeError(
+                f"argument should be a bound method, not {type(meth).__name__!r}: "
+                "use ref() for anything else"
+            ) from None
+        if callback is None:
+            self = ref.__new__(cls, obj)
+            self._func_ref = ref(func)
+        else:
+
+            def died(_: object) -> None:
+                self = selfref()
+                # taken out before it is called: the second death finds nothing
+                if self is not None and self._callback is not None:
+                    call, self._callback = self._callback, None
+                    call(self)
+
+            self = ref.__new__(cls, obj, died)
+            self._func_ref = ref(func, died)
+            selfref = ref(self)  # weak, so that the callbacks make no cycle
+        self._callback = callback
+        self._meth_type = type(meth)
+        return self
+
+    def __call__(self) -> Any:
+        obj = super().__call__()
+        func = self._func_ref()
+        if obj is None or func is None:
+            return None
+        return self._meth_type(func, obj)
+
+    @property
+    def _alive(self) -> bool:
+        return super().__call__() is not None and self._func_ref() is not None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, WeakMethod):
+            return NotImplemented
+        if not self._alive or not other._alive:
+            return self is other
+        return ref.__eq__(self, other) and self._func_ref == other._func_ref
+
+    def __ne__(self, other: object) -> bool:  # ref has its own, which must not be found first
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    __hash__ = ref.__hash__

@@ -1,0 +1,126 @@
+"""Fixtures, markers and switches of the whole suite.
+
+One process tests one implementation; `WEAKLY_PURE` chooses it and the header names it.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # for `support`, however pytest imports
+
+from support import C_CORE, KINDS, PYPY, Kind
+
+import weakly
+
+settings.register_profile(
+    "weakly",
+    deadline=None,
+    max_examples=25 if PYPY else 60,
+    stateful_step_count=40,
+    suppress_health_check=list(HealthCheck),
+)
+settings.register_profile(
+    "weakly-slow",
+    parent=settings.get_profile("weakly"),
+    max_examples=1000,
+    stateful_step_count=100,
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-slow", action="store_true", help="run the long tests too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in (
+        "c_core(reason): only the C core can pass, and why",
+        "python_tables(reason): only the Python tables can pass, and why",
+        "slow: takes long; runs with --run-slow",
+    ):
+        config.addinivalue_line("markers", line)
+    settings.load_profile("weakly-slow" if config.getoption("--run-slow") else "weakly")
+
+
+def pytest_report_header() -> str:
+    gil = "" if getattr(sys, "_is_gil_enabled", lambda: True)() else ", without the GIL"
+    debug = ", debug build" if hasattr(sys, "gettotalrefcount") else ""
+    where = Path(weakly.__file__).parent
+    return f"weakly.implementation: {weakly.implementation!r}{gil}{debug}, from {where}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for name, runs in (("c_core", C_CORE), ("python_tables", not C_CORE)):
+            marker = item.get_closest_marker(name)
+            if marker is None:
+                continue
+            reason = marker.kwargs.get("reason")
+            if not reason:
+                raise pytest.UsageError(f"{item.nodeid}: {name} needs a reason")
+            if not runs:
+                item.add_marker(pytest.mark.skip(reason=f"{name}: {reason}"))
+        if item.get_closest_marker("slow") and not config.getoption("--run-slow"):
+            item.add_marker(pytest.mark.skip(reason="slow: runs with --run-slow"))
+
+
+class Unraisable(NamedTuple):
+    """What is kept of an unraisable exception: nothing that would keep objects alive."""
+
+    type: type[BaseException]
+    message: str
+
+
+@pytest.fixture(autouse=True)
+def _interpreter_state(request: pytest.FixtureRequest) -> Iterator[list[Unraisable]]:
+    """No unraisable exception may come out of a test, and no setting outlives it.
+
+    A test that expects unraisable exceptions takes the fixture `unraisable` and looks
+    at them itself.
+    """
+    seen: list[Unraisable] = []
+
+    def hook(args: Any) -> None:
+        seen.append(Unraisable(args.exc_type, str(args.exc_value)))
+
+    before = sys.unraisablehook
+    enabled, thresholds, callbacks = gc.isenabled(), _thresholds(), list(gc.callbacks)
+    interval = None if PYPY else sys.getswitchinterval()
+    sys.unraisablehook = hook
+    try:
+        yield seen
+    finally:
+        replaced = sys.unraisablehook is not hook
+        sys.unraisablehook = before
+        (gc.enable if enabled else gc.disable)()
+        if thresholds is not None:
+            gc.set_threshold(*thresholds)
+        gc.callbacks[:] = callbacks  # weakly's own hook must arm itself again
+        if interval is not None:
+            sys.setswitchinterval(interval)
+    assert not replaced, "sys.unraisablehook was not restored"
+    if "unraisable" not in request.fixturenames:
+        assert seen == []
+
+
+def _thresholds() -> tuple[int, ...] | None:
+    return None if PYPY else gc.get_threshold()
+
+
+@pytest.fixture
+def unraisable(_interpreter_state: list[Unraisable]) -> list[Unraisable]:
+    """The unraisable exceptions so far, for a test that expects some."""
+    return _interpreter_state
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each of the three containers."""
+    return request.param  # type: ignore[no-any-return]

@@ -1,0 +1,273 @@
+"""What the tests share: referents, the three containers seen alike, collection, subprocesses.
+
+Nothing here is a test and nothing asserts about one operation only; a helper that one
+test file uses stays in that file.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import weakly
+
+PYPY = sys.implementation.name == "pypy"
+C_CORE = weakly.implementation == "c"
+DEBUG_BUILD = hasattr(sys, "gettotalrefcount")
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+COUNTS_REFERENCES = not PYPY  # an object without references is gone at once, or nearly so
+
+
+def gc_collect_harder() -> None:
+    """Collects until nothing more can be found dead.
+
+    One collection is not enough where finalizers run first and their objects are freed by
+    the next one, or where the collector is incremental.
+    """
+    for _ in range(4):
+        gc.collect()
+
+
+def let_die() -> None:
+    """To be called after the last reference to something that is in no cycle was dropped."""
+    if PYPY:
+        gc_collect_harder()
+    elif FREE_THREADED:
+        gc.collect()
+
+
+class Member:
+    """A referent with a label, compared by identity."""
+
+    __slots__ = ("__weakref__", "label", "other")
+
+    def __init__(self, label: Any) -> None:
+        self.label = label
+        self.other: Any = None  # for cycles
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.label!r})"
+
+
+class EqualMember(Member):
+    """A referent compared by its label."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EqualMember) and self.label == other.label
+
+    def __hash__(self) -> int:
+        return hash(self.label)
+
+
+class CollidingMember(EqualMember):
+    """A referent compared by its label whose hashes collide all the time."""
+
+    __slots__ = ()
+
+    __eq__ = EqualMember.__eq__
+
+    def __hash__(self) -> int:
+        return self.label % 2 if isinstance(self.label, int) else 7
+
+
+class Unhashable:
+    """Weakly referenceable, not hashable."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def members(count: int, make: Callable[[Any], Member] = Member) -> list[Any]:
+    return [make(label) for label in range(count)]
+
+
+class Kind:
+    """One of the containers, seen through its members: the objects it refers to weakly.
+
+    Lets one test run on all three.
+    """
+
+    name: str
+    cls: type[Any]
+    stdlib: type[Any]
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def build(self, some: Iterable[Any] = (), cls: type[Any] | None = None) -> Any:
+        container = (cls or self.cls)()
+        for member in some:
+            self.add(container, member)
+        return container
+
+    def content(self, some: Iterable[Any]) -> Any:
+        """What to give the constructor or update() to insert these members."""
+        raise NotImplementedError
+
+    def add(self, container: Any, member: Any) -> None:
+        raise NotImplementedError
+
+    def has(self, container: Any, member: Any) -> bool:
+        raise NotImplementedError
+
+    def remove(self, container: Any, member: Any) -> None:
+        raise NotImplementedError
+
+    def pop(self, container: Any) -> Any:
+        raise NotImplementedError
+
+    def iterate(self, container: Any) -> Iterator[Any]:
+        raise NotImplementedError
+
+    def references(self, container: Any) -> list[weakref.ref[Any]]:
+        raise NotImplementedError
+
+
+class KeyKind(Kind):
+    name = "key"
+    cls = weakly.WeakKeyDictionary
+    stdlib = weakref.WeakKeyDictionary
+
+    def content(self, some: Iterable[Any]) -> Any:
+        return [(member, "value") for member in some]
+
+    def add(self, container: Any, member: Any) -> None:
+        container[member] = "value"
+
+    def has(self, container: Any, member: Any) -> bool:
+        return member in container
+
+    def remove(self, container: Any, member: Any) -> None:
+        del container[member]
+
+    def pop(self, container: Any) -> Any:
+        return container.popitem()[0]
+
+    def iterate(self, container: Any) -> Iterator[Any]:
+        return container.keys()  # type: ignore[no-any-return]
+
+    def references(self, container: Any) -> list[weakref.ref[Any]]:
+        return container.keyrefs()  # type: ignore[no-any-return]
+
+
+class ValueKind(Kind):
+    name = "value"
+    cls = weakly.WeakValueDictionary
+    stdlib = weakref.WeakValueDictionary
+
+    def content(self, some: Iterable[Any]) -> Any:
+        return [(member.label, member) for member in some]
+
+    def add(self, container: Any, member: Any) -> None:
+        container[member.label] = member
+
+    def has(self, container: Any, member: Any) -> bool:
+        return container.get(member.label) is member
+
+    def remove(self, container: Any, member: Any) -> None:
+        del container[member.label]
+
+    def pop(self, container: Any) -> Any:
+        return container.popitem()[1]
+
+    def iterate(self, container: Any) -> Iterator[Any]:
+        return container.values()  # type: ignore[no-any-return]
+
+    def references(self, container: Any) -> list[weakref.ref[Any]]:
+        return container.valuerefs()  # type: ignore[no-any-return]
+
+
+class SetKind(Kind):
+    name = "set"
+    cls = weakly.WeakSet
+    stdlib = weakref.WeakSet
+
+    def content(self, some: Iterable[Any]) -> Any:
+        return list(some)
+
+    def add(self, container: Any, member: Any) -> None:
+        container.add(member)
+
+    def has(self, container: Any, member: Any) -> bool:
+        return member in container
+
+    def remove(self, container: Any, member: Any) -> None:
+        container.remove(member)
+
+    def pop(self, container: Any) -> Any:
+        return container.pop()
+
+    def iterate(self, container: Any) -> Iterator[Any]:
+        return iter(container)
+
+    def references(self, container: Any) -> list[weakref.ref[Any]]:
+        return list(container.data)
+
+
+KINDS: list[Kind] = [KeyKind(), ValueKind(), SetKind()]
+
+
+def check_holds(kind: Kind, container: Any, expected: Iterable[Any]) -> None:
+    """The container is sound and holds exactly these members, in this order."""
+    expected = list(expected)
+    container._check()
+    assert len(container) == len(expected)
+    found = list(kind.iterate(container))
+    assert len(found) == len(expected)
+    assert all(one is other for one, other in zip(found, expected, strict=True)), (found, expected)
+    for member in expected:
+        assert kind.has(container, member), member
+
+
+def environment(**changes: str | None) -> dict[str, str]:
+    """This process's environment with the weakly under test on the path, wherever one stands."""
+    home = str(Path(weakly.__file__).resolve().parent.parent)
+    env = dict(os.environ)
+    env["PYTHONPATH"] = os.pathsep.join(
+        [home, str(Path(__file__).resolve().parent), *filter(None, [env.get("PYTHONPATH")])]
+    )
+    for name, value in changes.items():
+        if value is None:
+            env.pop(name, None)
+        else:
+            env[name] = value
+    return env
+
+
+def run_python(
+    code: str,
+    *arguments: str,
+    options: Iterable[str] = (),
+    env: dict[str, str] | None = None,
+    timeout: float = 120,
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program in a fresh interpreter with the same implementation of weakly."""
+    return subprocess.run(
+        [sys.executable, *options, "-c", textwrap.dedent(code), *arguments],
+        env=environment() if env is None else env,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def check_runs(code: str, *arguments: str, **how: Any) -> str:
+    """Runs a program that must end well and say nothing on stderr; returns its output."""
+    result = run_python(code, *arguments, **how)
+    assert (result.returncode, result.stderr) == (0, ""), (
+        f"exit status {result.returncode}\n{result.stdout}\n{result.stderr}"
+    )
+    return result.stdout

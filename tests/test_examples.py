@@ -1,0 +1,80 @@
+"""Every example prints exactly what is recorded here."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+from programs import EXAMPLES, output, python, weakly_run
+
+OUTPUTS = {
+    "basic_reference": """\
+        alive: Alice
+        gone:  None
+        """,
+    "user_cache": """\
+        loading Alice
+        the same user: True
+        in the cache:  ['Alice']
+        in the cache:  []
+        None
+        loading Alice
+        """,
+    "proxy": """\
+        Bob, child of Alice
+        Bob, an orphan
+        """,
+    "death_callback": """\
+        2 open
+        a connection closed, 1 left
+        a connection closed, 0 left
+        """,
+    "key_dictionary": """\
+        button 2
+        menu 1
+        left: ['menu']
+        """,
+    "set_of_listeners": """\
+        Alice hears: good morning
+        Bob hears: good morning
+        Alice hears: Bob has left
+        1 listener
+        """,
+    "finalizer": """\
+        cleaning up after the forgotten one
+        cleaning up after the closed one
+        still open: False
+        the program ends
+        cleaning up after the lasting one
+        """,
+    "drop_in": """\
+        showing cat.png
+        1 1 1
+        closing cat.png
+        0 0 0 None
+        """,
+}
+
+OBJECT_GRAPH = """\
+5001 nodes made, 3999 in the tree
+11486 drawn, 26001 found by name
+3999 sizes known, 0 to be drawn
+5001 of 5001 handles given back
+"""
+
+
+def test_every_example_is_recorded():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*OUTPUTS, "object_graph"}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_example(name):
+    assert output(python(EXAMPLES / f"{name}.py")) == dedent(OUTPUTS[name])
+
+
+@pytest.mark.parametrize("run", [python, weakly_run], ids=["on weakref", "on weakly"])
+def test_object_graph(run):
+    process = run(EXAMPLES / "object_graph.py", 2)
+    assert process.returncode == 0
+    assert process.stdout == OBJECT_GRAPH
+    assert process.stderr.endswith(" seconds\n")

@@ -1,0 +1,163 @@
+"""The tour: its scenes say what they promise, and it fits wherever it is printed."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+from programs import output, python
+
+import weakly
+
+needs_rich = pytest.mark.skipif(find_spec("rich") is None, reason="rich is not installed")
+
+SCENES = [
+    ["Alice", "None"],
+    ["Alice", "None"],
+    ["Alice", "ReferenceError: weakly-referenced object no longer exists"],
+    ["Alice is gone"],
+    ["3 2", "5 1"],
+    ["Alice is one of 3", "Carol is one of 2"],
+    ["True", "closing Alice's files", "False"],
+]
+
+WORKS = [
+    "table[key]",
+    "key in table",
+    "item in set",
+    'cache["name"]',
+    "for key in table",
+    "fill table, drop it",
+    "fill cache, drop it",
+    "table.copy()",
+    "finalize, detach",
+]
+
+
+def tour(seconds: float = 0, **environment: str) -> str:
+    return output(python("-m", "weakly", "tour", "--seconds", seconds, **environment))
+
+
+@needs_rich
+def test_scenes_show_what_they_promise():
+    from weakly import _tour
+
+    namespace: dict[str, Any] = {"__name__": "tour"}
+    for scene, expected in zip(_tour.SCENES, SCENES, strict=True):
+        pieces = list(_tour.play(scene.source, namespace))
+        assert "".join(printed for _, printed in pieces).splitlines() == expected
+        shown = "\n".join(source for source, _ in pieces)
+        assert shown.replace("; import gc; gc.collect()", "") == scene.source.rstrip("\n")
+
+
+@needs_rich
+def test_output_stands_below_what_printed_it():
+    text = tour()
+    assert "    print(reference().name)\n    → Alice\n" in text
+    assert "    print(reference())\n    → None\n" in text
+    assert "    print(users.get(17))\n    → None\n" in text
+    assert [line[6:] for line in text.splitlines() if line.startswith("    → ")] == sum(SCENES, [])
+
+
+@needs_rich
+def test_timings_are_a_table():
+    text = tour(0.05)
+    core = "C core" if weakly.implementation == "c" else "Python tables"
+    assert text.startswith(f"weakly {weakly.__version__} ({core}, ")
+    for label in WORKS:
+        (row,) = [line for line in text.splitlines() if line.strip().startswith(label)]
+        assert len(re.findall(r"[\d.]+× faster|[\d.]+× slower|equal", row)) in (1, 2)
+    assert ("The C core is not there" in text) == (weakly.implementation == "python")
+
+
+@needs_rich
+def test_no_seconds_no_timings():
+    assert "How fast is it?" not in tour(0)
+
+
+@needs_rich
+@pytest.mark.parametrize("columns", [40, 60, 80, 140])
+def test_fits_the_width(columns):
+    text = tour(0.02, COLUMNS=str(columns))
+    assert max(map(len, text.splitlines())) <= columns
+    for label in WORKS:
+        assert label in text
+    assert ("dict/set   weakref" in re.sub(" +", "   ", text)) == (columns >= 80)
+
+
+@needs_rich
+def test_no_escape_codes_where_the_output_is_no_terminal():
+    assert "\x1b" not in tour(0.02)
+
+
+@needs_rich
+def test_colour_and_progress_on_a_terminal():
+    text = tour(0.02, FORCE_COLOR="1", TERM="xterm-256color")
+    assert "\x1b[1;36m1. A reference" in text
+    assert "━" in text
+
+
+@needs_rich
+def test_no_color_is_respected():
+    text = tour(0.02, FORCE_COLOR="1", NO_COLOR="1", TERM="xterm-256color")
+    assert re.findall(r"\x1b\[[\d;]*?(?:3\d|4\d|9\d)[\d;]*m", text) == []
+
+
+@needs_rich
+def test_ascii_terminal():
+    text = tour(0.02, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert text.isascii()
+    assert "    > Alice\n" in text
+
+
+@needs_rich
+def test_the_standard_library_is_timed_even_where_weakly_is_installed():
+    program = """
+import weakref
+real = {name: getattr(weakref, name) for name in dir(weakref)}
+import weakly
+weakly.install()
+from weakly import _tour
+
+built = []
+def spy(table_type):
+    built.append(table_type)
+    return lambda: 0.0
+for name in ("look_up", "contains", "look_up_name", "iterate", "fill", "fill_names", "copy",
+             "die", "finalizers"):
+    setattr(_tour, name, spy)
+_tour.works()
+for name in ("WeakKeyDictionary", "WeakValueDictionary", "WeakSet", "finalize"):
+    assert real[name] in built and getattr(weakly, name) in built, name
+"""
+    assert output(python("-c", program)) == ""
+
+
+@needs_rich
+@pytest.mark.parametrize(
+    ("of_other", "words"),
+    [(0.25, "4.0× faster"), (0.96, "equal"), (1.0, "equal"), (1.04, "equal"), (2.5, "2.5× slower")],
+)
+def test_ratio_in_words(of_other, words):
+    from rich.console import Console
+
+    from weakly import _tour
+
+    class Unicode(Console):
+        encoding = "utf-8"
+
+    assert _tour.ratio(Unicode(), of_other).plain == words
+
+
+def test_without_rich_it_says_what_to_install():
+    program = (
+        "import runpy, sys; sys.modules['rich'] = None; sys.argv[1:] = ['tour']; "
+        "runpy.run_module('weakly', run_name='__main__')"
+    )
+    process = python("-c", program)
+    assert process.returncode == 1
+    assert process.stderr == (
+        "The tour is drawn with rich, which is not installed: pip install 'weakly[tour]'\n"
+    )
