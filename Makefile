@@ -34,10 +34,9 @@ bench: $(VENV)/.bench ## Time every operation against dict, set and the stdlib
 	@$(python) -m benchmarks
 
 lint: $(VENV)/.lint ## Run ruff, mypy and pyright
-	@$(python) -m ruff check .
-	@$(python) -m ruff format --check .
-	@$(python) -m mypy
-	@$(python) -m pyright --pythonpath $(python)
+	@failed=; for check in "ruff check" "ruff format --check" mypy "pyright --pythonpath $(python)"; do \
+		echo "==> $$check"; $(python) -m $$check || failed=yes; \
+	done; test -z "$$failed"
 
 # The sanitizers' runtime must come first in the process, which the interpreter is not linked to.
 asan_lib := build/asan/lib

@@ -58,6 +58,15 @@ class Row:
         return f"{self.family}, {self.kind} keys, {self.entries:,}: {self.operation.name}"
 
     @property
+    def default_kind(self) -> bool:
+        return self.kind == KINDS[self.family][0]
+
+    @property
+    def label(self) -> str:
+        """The operation, with its kind of key unless that is the family's default."""
+        return self.operation.name if self.default_kind else f"{self.operation.name} [{self.kind}]"
+
+    @property
     def sides(self) -> tuple[str, ...]:
         return SIDES if self.family in STRONG else SIDES[1:]
 
@@ -74,7 +83,9 @@ class Row:
         Each side gets code of its own: the interpreter specialises code for the types it
         meets, and code that met three would be fast for none.
         """
-        names = sorted(name for name in self._names if hasattr(type(case), name) or name in vars(case))
+        names = sorted(
+            name for name in self._names if hasattr(type(case), name) or name in vars(case)
+        )
         lines = [
             f"def run(loops, clock, {', '.join(names)}):",
             "    total = 0",
@@ -120,17 +131,13 @@ def _mapping(each: str, store: str, change: str) -> tuple[Operation, ...]:
             before="new = make()",
             after="del new",
         ),
-        Operation(
-            "fill", f"{each}: new[key] = {store}", before="new = make()", after="del new"
-        ),
+        Operation("fill", f"{each}: new[key] = {store}", before="new = make()", after="del new"),
         Operation(
             "fill and drop",
             f"new = make()\n{each}: new[key] = {store}\ndel new",
             every_kind=True,
         ),
-        Operation(
-            "del", "for key in keys: del new[key]", before="new = filled()", every_kind=True
-        ),
+        Operation("del", "for key in keys: del new[key]", before="new = filled()", every_kind=True),
         Operation("pop", "for key in keys: new.pop(key)", before="new = filled()"),
         Operation("popitem", "for _ in keys: new.popitem()", before="new = filled()"),
         Operation("clear", "new.clear()", before="new = filled()"),
@@ -174,9 +181,7 @@ def _deaths(one: str, every: str, all_at_once: str) -> tuple[Operation, ...]:
 
 
 _STANDING = (
-    Operation(
-        "bytes an entry", "new = filled()", after="del new", every_kind=True, unit=BYTES
-    ),
+    Operation("bytes an entry", "new = filled()", after="del new", every_kind=True, unit=BYTES),
     # The rest of the process is frozen: only the table, and in the first of the rows its
     # referents, are the collector's work.
     Operation(
@@ -197,12 +202,12 @@ _STANDING = (
 
 _SET = (
     Operation("in", "for key in keys: key in table", every_kind=True),
-    Operation("in, equal item", "for key in equal: key in table", every_kind=True, needs_equal=True),
+    Operation(
+        "in, equal item", "for key in equal: key in table", every_kind=True, needs_equal=True
+    ),
     Operation("in, absent", "for key in absent: key in table", every_kind=True),
     Operation("add, present", "for key in keys: table.add(key)", every_kind=True),
-    Operation(
-        "fill", "for key in keys: new.add(key)", before="new = make()", after="del new"
-    ),
+    Operation("fill", "for key in keys: new.add(key)", before="new = make()", after="del new"),
     Operation(
         "fill and drop",
         "new = make()\nfor key in keys: new.add(key)\ndel new",
@@ -232,6 +237,14 @@ _SET = (
 )
 
 _FINALIZE = (
+    # First, while the registry has not yet grown.
+    Operation(
+        "bytes a finalizer",
+        "new = attached(keys)",
+        after="for finalizer in new: finalizer.detach()\ndel finalizer, new",
+        every_kind=True,
+        unit=BYTES,
+    ),
     Operation(
         "create",
         "for obj in held: make(obj, clean_up)",
@@ -269,13 +282,6 @@ _FINALIZE = (
         "for finalizer in new: finalizer.alive",
         before="held = fresh()\nnew = attached(held)",
         after="del finalizer, new, held",
-    ),
-    Operation(
-        "bytes a finalizer",
-        "new = attached(keys)",
-        after="for finalizer in new: finalizer.detach()\ndel finalizer, new",
-        every_kind=True,
-        unit=BYTES,
     ),
 )
 

@@ -9,20 +9,20 @@ The collector is off while the clock runs (a full collection would hit whichever
 being timed): its work has its own rows.
 """
 
-import argparse
 import gc
 import json
 import random
 import sys
+import sysconfig
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter as wall_clock
 from typing import Any
 
 import pyperf
-import weakly
 
+import weakly
 from benchmarks.cases import SIDES, Case, traced_bytes
 from benchmarks.operations import BYTES, Row, rows
 
@@ -42,12 +42,18 @@ _KEPT_METADATA = (
 """What is saved of the machine; names of hosts and folders are nobody's business."""
 
 
+_MANY = 10_000
+"""With more entries than this, one pass is a measurement."""
+
+
 def environment() -> dict[str, Any]:
     """The machine and the versions, for the results' files."""
     metadata = pyperf.Run([1.0], collect_metadata=True).get_metadata()
     found = {name: metadata[name] for name in _KEPT_METADATA if name in metadata}
+    build = sysconfig.get_config_var("CONFIG_ARGS") or ""
     return {
         **found,
+        "python_optimized": "yes" if "--enable-optimizations" in build else "no",
         "weakly_version": weakly.__version__,
         "weakly_implementation": weakly.implementation,
     }
@@ -61,8 +67,6 @@ def measure(row: Row, cases: dict[str, Case], rounds: int, budget: float) -> dic
     run = {side: row.compiled(side, cases[side]) for side in row.sides}
     per_loop = 1 if row.operation.whole else row.entries
     if row.operation.unit == BYTES:
-        for side in row.sides:  # what is made only once is not an entry's
-            run[side](1, wall_clock)
         tracemalloc.start()
         try:
             values = {side: [run[side](1, traced_bytes) / per_loop] for side in row.sides}
@@ -70,22 +74,25 @@ def measure(row: Row, cases: dict[str, Case], rounds: int, budget: float) -> dic
             tracemalloc.stop()
         return {"loops": 1, "inner_loops": per_loop, "values": values}
 
-    def once() -> None:
-        for side in row.sides:
-            run[side](1, pyperf.perf_counter)
-
-    if row.entries <= 10_000:
-        for _ in range(5):  # the interpreter specialises code as it runs
-            once()
-    start = wall_clock()
-    once()
-    loops = max(1, round(budget / (wall_clock() - start)))
+    # A pass over many entries is long enough, and warms itself up on the first of them.
+    loops = 1 if row.entries > _MANY else _loops(list(run.values()), budget)
     values = {side: [] for side in row.sides}
     for _ in range(rounds):
         for side in random.sample(row.sides, len(row.sides)):
             seconds = run[side](loops, pyperf.perf_counter)
             values[side].append(seconds / (loops * per_loop))
     return {"loops": loops, "inner_loops": per_loop, "values": values}
+
+
+def _loops(runs: list[Callable[[int, Callable[[], float]], float]], budget: float) -> int:
+    """How often to run all of `runs` so that they fill `budget`, their preparations included."""
+    seconds = 0.0
+    for _ in range(6):  # the interpreter specialises code as it runs: only the last counts
+        start = wall_clock()
+        for run in runs:
+            run(1, pyperf.perf_counter)
+        seconds = wall_clock() - start
+    return max(1, round(budget / seconds))
 
 
 def work(tasks: Iterable[Row], rounds: int, budget: float, output: Path) -> None:
@@ -120,9 +127,7 @@ def work(tasks: Iterable[Row], rounds: int, budget: float, output: Path) -> None
 
 def main(arguments: list[str]) -> None:
     """`python -m benchmarks.worker`: not for people, `python -m benchmarks` starts it."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("task", type=json.loads)
-    task = parser.parse_args(arguments).task
+    task = json.loads(arguments[0])
     wanted = set(task["names"])
     mine = [row for row in rows(task["sizes"], fast=False) if row.name in wanted]
     work(mine, task["rounds"], task["budget"], Path(task["output"]))

@@ -58,7 +58,8 @@ def test_output_stands_below_what_printed_it():
     assert "    print(reference().name)\n    → Alice\n" in text
     assert "    print(reference())\n    → None\n" in text
     assert "    print(users.get(17))\n    → None\n" in text
-    assert [line[6:] for line in text.splitlines() if line.startswith("    → ")] == sum(SCENES, [])
+    printed = [line[6:] for line in text.splitlines() if line.startswith("    → ")]
+    assert printed == [line for scene in SCENES for line in scene]
 
 
 @needs_rich
@@ -68,7 +69,7 @@ def test_timings_are_a_table():
     assert text.startswith(f"weakly {weakly.__version__} ({core}, ")
     for label in WORKS:
         (row,) = [line for line in text.splitlines() if line.strip().startswith(label)]
-        assert len(re.findall(r"[\d.]+× faster|[\d.]+× slower|equal", row)) in (1, 2)
+        assert len(re.findall(r"[\d.]+x faster|[\d.]+x slower|equal", row)) in (1, 2)
     assert ("The C core is not there" in text) == (weakly.implementation == "python")
 
 
@@ -82,8 +83,8 @@ def test_no_seconds_no_timings():
 def test_fits_the_width(columns):
     text = tour(0.02, COLUMNS=str(columns))
     assert max(map(len, text.splitlines())) <= columns
-    for label in WORKS:
-        assert label in text
+    assert "…" not in text
+    assert all(label in text for label in WORKS) or columns < 60
     assert ("dict/set   weakref" in re.sub(" +", "   ", text)) == (columns >= 80)
 
 
@@ -138,17 +139,12 @@ for name in ("WeakKeyDictionary", "WeakValueDictionary", "WeakSet", "finalize"):
 @needs_rich
 @pytest.mark.parametrize(
     ("of_other", "words"),
-    [(0.25, "4.0× faster"), (0.96, "equal"), (1.0, "equal"), (1.04, "equal"), (2.5, "2.5× slower")],
+    [(0.25, "4.0x faster"), (0.96, "equal"), (1.0, "equal"), (1.04, "equal"), (16.2, "16x slower")],
 )
 def test_ratio_in_words(of_other, words):
-    from rich.console import Console
-
     from weakly import _tour
 
-    class Unicode(Console):
-        encoding = "utf-8"
-
-    assert _tour.ratio(Unicode(), of_other).plain == words
+    assert _tour.ratio(of_other).plain == words
 
 
 def test_without_rich_it_says_what_to_install():

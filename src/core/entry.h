@@ -1,11 +1,10 @@
 /* Entry references: the weak side of an entry, and the callback that hears of its death.
  *
- * An entry's weak side is one object, a subclass of weakref.ref. A table finds the entry of
- * a dead reference by hash and by the reference's address, so that no user code runs and
- * nothing can fail. The reference of a key or a member carries the hash where every weak
- * reference caches its referent's hash, and so needs no field of its own. The reference of
- * a value cannot: its referent is not what the table hashes. It is a KeyedRef with the hash
- * of the key in a field.
+ * An entry's weak side is one object. A table finds the entry of a dead reference by hash
+ * and by the reference's address, so that no user code runs and nothing can fail. The
+ * reference of a key or a member is a plain weakref.ref: it carries the hash where every
+ * weak reference caches its referent's hash. The reference of a value cannot: its referent
+ * is not what the table hashes. It is a KeyedRef with the hash of the key in a field.
  *
  * All references of a table share one DeathCallback, which borrows the table. The table
  * clears that pointer as it goes, so references may outlive it. Users see references
@@ -34,40 +33,33 @@ typedef struct {
     Py_hash_t key_hash;         /* of an entry: the hash of its key */
 } KeyedRef;
 
-/* A new entry reference to `referent`, hidden from the collector; NULL with an exception
+/* The entry reference to a key or member, hidden from the collector; NULL with an exception
  * set. Borrows everything. Can start a collection, and so run any code. */
-static PyObject *
-entry_ref_new(PyTypeObject *type, PyObject *referent, DeathCallback *callback)
+static inline PyObject *
+key_ref_new(PyObject *referent, DeathCallback *callback, Py_hash_t hash)
 {
-    PyObject *arguments = PyTuple_Pack(2, referent, (PyObject *)callback);
-    if (arguments == NULL) {
-        return NULL;
-    }
-    PyObject *ref = _PyWeakref_RefType.tp_new(type, arguments, NULL);
-    Py_DECREF(arguments);
+    PyObject *ref = PyWeakref_NewRef(referent, (PyObject *)callback);
     if (ref != NULL) {
+        ((PyWeakReference *)ref)->hash = hash;
         gc_hide(ref);
     }
     return ref;
 }
 
-static PyObject *
-key_ref_new(State *state, PyObject *referent, DeathCallback *callback, Py_hash_t hash)
-{
-    PyObject *ref = entry_ref_new(state->key_ref_type, referent, callback);
-    if (ref != NULL) {
-        ((PyWeakReference *)ref)->hash = hash;
-    }
-    return ref;
-}
-
+/* The entry reference to a value, given the hash of its key: as key_ref_new(). */
 static PyObject *
 value_ref_new(State *state, PyObject *referent, DeathCallback *callback, Py_hash_t hash)
 {
-    PyObject *ref = entry_ref_new(state->keyed_ref_type, referent, callback);
+    PyObject *arguments = PyTuple_Pack(2, referent, (PyObject *)callback);
+    if (arguments == NULL) {
+        return NULL;
+    }
+    PyObject *ref = _PyWeakref_RefType.tp_new(state->keyed_ref_type, arguments, NULL);
+    Py_DECREF(arguments);
     if (ref != NULL) {
         ((KeyedRef *)ref)->key_hash = hash;
         ((KeyedRef *)ref)->key = Py_NewRef((PyObject *)callback);
+        gc_hide(ref);
     }
     return ref;
 }
@@ -94,37 +86,6 @@ value_ref_release(PyObject *ref, PyObject *key)
     Py_DECREF(callback);
     Py_DECREF(ref);
 }
-
-/* The deallocators go straight to the base's: the detour over that of all heap types costs
- * 15 to 20 ns. */
-static void
-key_ref_dealloc(PyObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    _PyWeakref_RefType.tp_dealloc(self);
-    Py_DECREF(type);
-}
-
-static int
-key_ref_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    return _PyWeakref_RefType.tp_traverse(self, visit, arg);
-}
-
-static PyType_Slot key_ref_slots[] = {
-    {Py_tp_dealloc, key_ref_dealloc},
-    {Py_tp_traverse, key_ref_traverse},
-    {Py_tp_doc, "A weak reference to a key or member of a weak container."},
-    {0, NULL},
-};
-
-static PyType_Spec key_ref_spec = {
-    .name = "weakly.EntryRef",
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = key_ref_slots,
-};
 
 /* KeyedRef */
 
@@ -158,6 +119,8 @@ keyed_ref_init(PyObject *Py_UNUSED(self), PyObject *args, PyObject *kwargs)
                                        &key) ? 0 : -1;
 }
 
+/* Straight to the base's deallocator: the detour over that of all heap types costs 15 to
+ * 20 ns. */
 static void
 keyed_ref_dealloc(PyObject *self)
 {

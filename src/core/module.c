@@ -29,10 +29,8 @@ static int
 core_exec(PyObject *module)
 {
     State *state = state_of_module(module);
-    PyTypeObject *ref = &_PyWeakref_RefType;
     return (state->str_missing = PyUnicode_InternFromString("__missing__")) == NULL
-        || (state->key_ref_type = add_type(module, &key_ref_spec, ref, false)) == NULL
-        || (state->keyed_ref_type = add_type(module, &keyed_ref_spec, ref, true)) == NULL
+        || (state->keyed_ref_type = add_type(module, &keyed_ref_spec, &_PyWeakref_RefType, true)) == NULL
         || (state->death_callback_type = add_type(module, &death_callback_spec, NULL, false)) == NULL
         || (state->rows_type = add_type(module, &rows_spec, NULL, false)) == NULL
         || (state->iterator_type = add_type(module, &iterator_spec, NULL, false)) == NULL
@@ -47,7 +45,6 @@ static int
 core_traverse(PyObject *module, visitproc visit, void *arg)
 {
     State *state = state_of_module(module);
-    Py_VISIT((PyObject *)state->key_ref_type);
     Py_VISIT((PyObject *)state->keyed_ref_type);
     Py_VISIT((PyObject *)state->death_callback_type);
     Py_VISIT((PyObject *)state->rows_type);
@@ -69,7 +66,6 @@ core_free(void *module)
     State *state = state_of_module((PyObject *)module);
     Py_CLEAR(state->gc_callbacks);
     Py_CLEAR(state->gc_hook);
-    Py_CLEAR(state->key_ref_type);
     Py_CLEAR(state->keyed_ref_type);
     Py_CLEAR(state->death_callback_type);
     Py_CLEAR(state->rows_type);

@@ -8,8 +8,7 @@
 struct Finalizer;
 
 typedef struct {
-    PyTypeObject *key_ref_type;        /* entry references of keys and members */
-    PyTypeObject *keyed_ref_type;      /* entry references of values, and KeyedRef */
+    PyTypeObject *keyed_ref_type;
     PyTypeObject *death_callback_type;
     PyTypeObject *rows_type;
     PyTypeObject *iterator_type;

@@ -734,7 +734,7 @@ table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *obje
         size_t inserted = table->inserted;
         if (ref == NULL) {
             ref = kind == VALUE ? value_ref_new(state, referent, table->callback, hash)
-                                : key_ref_new(state, referent, table->callback, hash);
+                                : key_ref_new(referent, table->callback, hash);
             if (ref == NULL) {
                 return -1;
             }
@@ -904,7 +904,7 @@ death_callback_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObje
     if (table != NULL) {
         kind = table->kind;
         PyTypeObject *type =
-            kind == VALUE ? table->state->keyed_ref_type : table->state->key_ref_type;
+            kind == VALUE ? table->state->keyed_ref_type : &_PyWeakref_RefType;
         Place at = {NULL, 0};
         Py_BEGIN_CRITICAL_SECTION(table);
         if (Py_TYPE(ref) == type && ref_is_dead(ref)) {

@@ -48,13 +48,6 @@ def heading(console: Console, title: str, point: str) -> None:
     console.print(point)
 
 
-def in_charset(console: Console, text: str) -> str:
-    """`text` without the signs that an ASCII terminal does not have."""
-    if console.encoding.startswith("utf"):
-        return text
-    return text.replace("→", ">").replace("×", "x")
-
-
 # ------------------------------------------------------------------------- the scenes
 
 
@@ -159,15 +152,15 @@ print(goodbye.alive)
 def show_scenes(console: Console) -> None:
     namespace: dict[str, Any] = {"__name__": "tour"}
     python = Syntax("", "python", theme="ansi_dark", background_color="default")
-    arrow = in_charset(console, "→ ")
+    arrow = "→" if console.encoding.startswith("utf") else ">"
     for number, scene in enumerate(SCENES, start=1):
         heading(console, f"{number}. {scene.title}", scene.point)
         console.print()
         for source, output in play(scene.source, namespace):
-            for line in python.highlight(source).split("\n"):
-                console.print(Text("    ") + line if line else line)
+            for code in python.highlight(source).split("\n"):
+                console.print(Text("    ") + code if code else code)
             for line in output.splitlines():
-                console.print(Text(f"    {arrow}{line}", style="bold green"))
+                console.print(Text(f"    {arrow} {line}", style="bold green"))
 
 
 def play(source: str, namespace: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -352,10 +345,8 @@ def delete_all() -> float:
     keys = things()
     table = dict.fromkeys(keys, 1)
     start = perf_counter()
-    for key in keys:
-        del table[key]
-    keys.clear()
-    del key
+    while keys:
+        del table[keys.pop()]
     return perf_counter() - start
 
 
@@ -432,46 +423,44 @@ def measure_all(console: Console, seconds: float) -> list[Timing]:
         task = progress.add_task("", total=seconds)
         for done, work in enumerate(todo):
             progress.update(task, description=f"{work.label:<19}")
-            timings.append(
-                measured(
-                    work,
-                    share,
-                    lambda spent, done=done: progress.update(
-                        task, completed=done * share + min(spent, share)
-                    ),
-                )
-            )
+
+            def tell(spent: float, before: float = done * share) -> None:
+                progress.update(task, completed=before + min(spent, share))
+
+            timings.append(measured(work, share, tell))
     return timings
 
 
 def timing_table(console: Console, timings: list[Timing]) -> Table:
-    with_times = console.width >= 75
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("", no_wrap=True)
+    with_times = console.width >= 78
+    whole = console.width >= 54
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table.add_column("", no_wrap=whole)
     if with_times:
         table.caption = "Nanoseconds for each object; medians. Lower is better."
         for name in ("dict/set", "weakref", "weakly"):
             table.add_column(name, justify="right")
-    table.add_column("weakly\nvs weakref", justify="right")
-    table.add_column("weakly\nvs dict/set", justify="right")
+    table.add_column("weakly\nvs weakref", justify="right", no_wrap=whole)
+    table.add_column("weakly\nvs dict/set", justify="right", no_wrap=whole)
     for timing in timings:
         times = (timing.strong, timing.stdlib, timing.ours)
         table.add_row(
             timing.label,
             *(Text("-" if time is None else f"{time:,.0f}") for time in times if with_times),
-            ratio(console, timing.of_stdlib),
-            Text("-") if timing.of_strong is None else ratio(console, timing.of_strong),
+            ratio(timing.of_stdlib),
+            Text("-") if timing.of_strong is None else ratio(timing.of_strong),
         )
     return table
 
 
-def ratio(console: Console, of_other: float) -> Text:
+def ratio(of_other: float) -> Text:
     """`of_other` (weakly's time over the other's) in words."""
     if 0.95 < of_other < 1.05:
         return Text("equal")
-    if of_other < 1:
-        return Text(in_charset(console, f"{1 / of_other:.1f}× faster"), style="green")
-    return Text(in_charset(console, f"{of_other:.1f}× slower"), style="yellow")
+    factor, word, style = (
+        (1 / of_other, "faster", "green") if of_other < 1 else (of_other, "slower", "yellow")
+    )
+    return Text(f"{factor:.{1 if factor < 10 else 0}f}x {word}", style=style)
 
 
 def show_next_steps(console: Console) -> None:

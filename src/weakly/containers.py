@@ -256,7 +256,11 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
     def update(self, *others: Iterable[T]) -> None:
         """Add the members of all others. O(n)."""
-        if len(others) == 1 and getattr(type(others[0]), "__iter__", None) is type(self).__iter__:
+        ours = type(self)
+        if ours.add is not WeakSetTable.add:  # a subclass wants to hear of each
+            for member in chain.from_iterable(others):
+                self.add(member)
+        elif len(others) == 1 and getattr(type(others[0]), "__iter__", None) is ours.__iter__:
             self._merge(others[0])  # type: ignore[arg-type]  # has our table's iteration
         else:
             self._extend(list(chain.from_iterable(others)))
@@ -276,7 +280,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
     def intersection_update(self, *others: Iterable[Any]) -> None:
         """Keep only the members that all others have too. O(n)."""
-        for kept in [self._weak(other) for other in others]:
+        for kept in [_members(other) for other in others]:
             for member in self:
                 if member not in kept:
                     self.discard(member)
@@ -287,7 +291,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
     def symmetric_difference_update(self, other: Iterable[T]) -> None:
         """Remove the members that both have and add those that only the other has. O(n)."""
-        for member in list(self._weak(other)):
+        for member in list(_members(other)):
             if member in self:
                 self.discard(member)
             else:
@@ -357,35 +361,32 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
     # Comparing
 
-    @staticmethod
-    def _weak(other: Iterable[Any]) -> "WeakSet[Any]":
-        return other if isinstance(other, WeakSet) else WeakSet(other)
-
     def isdisjoint(self, other: Iterable[Any]) -> bool:
         """Tell whether the two have no member in common. O(n) in the other's size."""
         return not any(map(self.__contains__, other))
 
     def issubset(self, other: Iterable[Any]) -> bool:
         """Tell whether the other has every member of this one. O(n)."""
-        other = self._weak(other)
-        return len(self) <= len(other) and all(map(other.__contains__, self))
+        members = _members(other)
+        return len(self) <= len(members) and all(map(members.__contains__, self))
 
     def issuperset(self, other: Iterable[Any]) -> bool:
         """Tell whether this one has every member of the other. O(n)."""
-        return self._weak(other).issubset(self)
+        return all(map(self.__contains__, _members(other)))
 
     def __le__(self, other: Iterable[Any]) -> bool:
         return self.issubset(other)
 
     def __lt__(self, other: Iterable[Any]) -> bool:
-        other = self._weak(other)
-        return len(self) < len(other) and self.issubset(other)
+        members = _members(other)
+        return len(self) < len(members) and all(map(members.__contains__, self))
 
     def __ge__(self, other: Iterable[Any]) -> bool:
         return self.issuperset(other)
 
     def __gt__(self, other: Iterable[Any]) -> bool:
-        return self._weak(other) < self
+        members = _members(other)
+        return len(members) < len(self) and all(map(self.__contains__, members))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, self.__class__):
@@ -404,6 +405,19 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
 
 MutableSet.register(WeakSet)
+
+
+def _members(other: Iterable[Any]) -> WeakSet[Any] | set[Any]:
+    """The members of another set, which are held while they are compared.
+
+    Raises TypeError if one is of a type that no weak set can hold.
+    """
+    if isinstance(other, WeakSet):
+        return other
+    members = set(other)
+    for example in {type(member): member for member in members}.values():
+        ref(example)
+    return members
 
 
 # The `data` attribute

@@ -35,7 +35,8 @@ def main() -> int:
     choice.add_argument("--core", action="store_true", help="the C core only")
     options = parser.parse_args()
     wanted = [True] if options.pure else [False] if options.core else [False, True]
-    return 0 if all([run_worker(pure) for pure in wanted]) else 1
+    failed = [pure for pure in wanted if not run_worker(pure)]
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
