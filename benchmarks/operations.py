@@ -1,8 +1,8 @@
 """What is measured: for each family of containers, each operation as a line of Python.
 
 The line is run as it stands, once a measurement, between two readings of the clock. A
-`for` loop is part of what is timed, the same for the three sides, and nothing is
-subtracted: an operation in a program is reached by Python code too. Names in a line are
+`for` loop is part of what is timed, the same for the three sides, and is not subtracted:
+an operation in a program is reached by Python code too. Names in a line are
 the attributes of a `Case`, bound to local variables beforehand.
 """
 

@@ -136,7 +136,8 @@ writes this page and the plot.
 ## How it is measured
 
 - Each operation is one line of Python, the same for the three (the list is at the end of
-  the page). Its `for` loop is timed with it and nothing is subtracted.
+  the page). Its `for` loop is timed with it; only the cost of reading the clock, the
+  thread's processor time, is taken off.
 - A round times the three once each, in random order; the ratio is taken of each round, and
   the table shows the median of the rounds' ratios. So a ratio can differ a little from the
   quotient of the two times beside it, which are medians too. Rounds are repeated in several
@@ -162,7 +163,7 @@ def _machines(all_results: Sequence[Results]) -> Iterator[str]:
             f"{metadata['cpu_count']} cores, {metadata.get('cpu_model_name', 'unknown')}; "
             f"{metadata['platform']}; Python compiled by {metadata['python_compiler']}, "
             f"{'with' if optimized else 'without'} profile-guided optimisation; "
-            f"pyperf {metadata['perf_version']}; {metadata['date'][:10]}."
+            f"pyperf {metadata['perf_version']}; {results.date}."
         )
     yield ""
 

@@ -83,8 +83,16 @@ class Results:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        first = next(iter(self.suites["weakly"].values()))
-        return dict(first.get_metadata())
+        return dict(self._any_benchmark.get_metadata())
+
+    @property
+    def date(self) -> str:
+        first, _ = self._any_benchmark.get_dates()
+        return first.date().isoformat()
+
+    @property
+    def _any_benchmark(self) -> pyperf.Benchmark:
+        return next(iter(self.suites["weakly"].values()))
 
     @property
     def version(self) -> tuple[int, int]:

@@ -5,19 +5,26 @@ random order, within milliseconds, and the ratio is taken of each round by itsel
 are repeated in one process and the processes repeated too, for each has its own hash seed
 and its own layout of memory.
 
+The clock is the thread's processor time. By the clock on the wall the longest of the three
+would also pay most for other programs, because only it lasts long enough to be interrupted.
+What reading the clock costs (a system call) is taken off, for the shortest of operations
+take no longer than that.
+
 The collector is off while the clock runs (a full collection would hit whichever side is
 being timed): its work has its own rows.
 """
 
 import gc
+import itertools
 import json
 import random
+import statistics
 import sys
 import sysconfig
 import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from time import perf_counter as wall_clock
+from time import thread_time
 from typing import Any
 
 import pyperf
@@ -37,13 +44,15 @@ _KEPT_METADATA = (
     "python_compiler",
     "python_implementation",
     "python_version",
-    "timer",
 )
 """What is saved of the machine; names of hosts and folders are nobody's business."""
 
 
 _MANY = 10_000
 """With more entries than this, one pass is a measurement."""
+
+_LEAST = 1e-9
+"""What a pass takes at least: pyperf knows no results of zero."""
 
 
 def environment() -> dict[str, Any]:
@@ -54,6 +63,7 @@ def environment() -> dict[str, Any]:
     return {
         **found,
         "python_optimized": "yes" if "--enable-optimizations" in build else "no",
+        "timer": "time.thread_time()",
         "weakly_version": weakly.__version__,
         "weakly_implementation": weakly.implementation,
     }
@@ -76,22 +86,29 @@ def measure(row: Row, cases: dict[str, Case], rounds: int, budget: float) -> dic
 
     # A pass over many entries is long enough, and warms itself up on the first of them.
     loops = 1 if row.entries > _MANY else _loops(list(run.values()), budget)
+    clock_cost = _clock_cost()
     values = {side: [] for side in row.sides}
     for _ in range(rounds):
         for side in random.sample(row.sides, len(row.sides)):
-            seconds = run[side](loops, pyperf.perf_counter)
-            values[side].append(seconds / (loops * per_loop))
+            seconds = run[side](loops, thread_time) - loops * clock_cost
+            values[side].append(max(seconds, _LEAST) / (loops * per_loop))
     return {"loops": loops, "inner_loops": per_loop, "values": values}
+
+
+def _clock_cost() -> float:
+    """The time between two readings of the clock with nothing between them."""
+    readings = [thread_time() for _ in range(201)]
+    return statistics.median(after - before for before, after in itertools.pairwise(readings))
 
 
 def _loops(runs: list[Callable[[int, Callable[[], float]], float]], budget: float) -> int:
     """How often to run all of `runs` so that they fill `budget`, their preparations included."""
     seconds = 0.0
     for _ in range(6):  # the interpreter specialises code as it runs: only the last counts
-        start = wall_clock()
+        start = pyperf.perf_counter()
         for run in runs:
-            run(1, pyperf.perf_counter)
-        seconds = wall_clock() - start
+            run(1, thread_time)
+        seconds = pyperf.perf_counter() - start
     return max(1, round(budget / seconds))
 
 
@@ -100,13 +117,11 @@ def work(tasks: Iterable[Row], rounds: int, budget: float, output: Path) -> None
     known = environment()
     benchmarks: dict[str, list[pyperf.Benchmark]] = {side: [] for side in SIDES}
     cases: dict[str, Case] = {}
+    gc.disable()
     for row in tasks:
         if not cases:
             cases = {side: Case(row.family, side, row.kind, row.entries) for side in row.sides}
-        gc.collect()
-        gc.disable()
         measured = measure(row, cases, rounds, budget)
-        gc.enable()
         for side, values in measured["values"].items():
             metadata = {
                 **known,

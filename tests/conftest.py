@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # for `support`, however pytest imports
 
-from support import C_CORE, KINDS, PYPY, Kind
+from support import C_CORE, KINDS, PYPY, Kind, freeze
 
 import weakly
 
@@ -69,6 +69,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=f"{name}: {reason}"))
         if item.get_closest_marker("slow") and not config.getoption("--run-slow"):
             item.add_marker(pytest.mark.skip(reason="slow: runs with --run-slow"))
+
+
+def pytest_collection_finish() -> None:
+    freeze()  # the tests collect all the time
 
 
 class Unraisable(NamedTuple):

@@ -27,10 +27,11 @@ from support import Member, gc_collect_harder, let_die
 from weakly import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 LABELS = st.integers(0, 11)
+CROWD = 1000  # labels from here on are for growing the table; they do not collide
 
 
 class Referent(Member):
-    """Compared by label; all hashes fall on two values; `token` tells equal ones apart."""
+    """Compared by label; small labels share two hashes; `token` tells equal ones apart."""
 
     __slots__ = ("token",)
     tokens = itertools.count()
@@ -43,7 +44,7 @@ class Referent(Member):
         return isinstance(other, Referent) and self.label == other.label
 
     def __hash__(self) -> int:
-        return self.label % 2  # type: ignore[no-any-return]
+        return self.label % 2 if self.label < CROWD else self.label  # type: ignore[no-any-return]
 
 
 class Label:
@@ -56,7 +57,7 @@ class Label:
         return isinstance(other, Label) and self.label == other.label
 
     def __hash__(self) -> int:
-        return self.label % 2
+        return self.label % 2 if self.label < CROWD else self.label
 
 
 class Entry:
@@ -206,7 +207,7 @@ class ContainerMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(20, 200))
     def update_with_hundreds_that_die(self, count: int) -> None:
-        crowd = [Referent(1000 + number) for number in range(count)]
+        crowd = [Referent(CROWD + number) for number in range(count)]
         before = len(self.table)
         self.table.update(self.pairs(crowd, list(range(count))))
         assert len(self.table) == before + count
@@ -249,7 +250,9 @@ class ContainerMachine(RuleBasedStateMachine):
         """The same entry in another table: open iterators do not visit it."""
         referent = entry.watch()
         assert referent is not None
-        return Entry(referent, entry.value)
+        new = Entry(referent, entry.value)
+        new.label = entry.label
+        return new
 
     # rules: deaths
 

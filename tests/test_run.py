@@ -14,6 +14,7 @@ from textwrap import dedent
 
 import pytest
 from programs import output, python, result, weakly_run
+from support import PYPY
 
 import weakly
 
@@ -191,9 +192,15 @@ ENDINGS = {
 }
 
 
-@pytest.mark.parametrize("source", ENDINGS.values(), ids=ENDINGS)
-def test_ends_as_under_python(source):
-    check_same(write("program.py", source))
+# PyPy itself prints what comes of these, with a traceback that nobody can reach.
+CPYTHON_ENDINGS = {"an excepthook that fails", "an excepthook that exits"}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_ends_as_under_python(name):
+    if PYPY and name in CPYTHON_ENDINGS:
+        pytest.skip("PyPy shows its own frames")
+    check_same(write("program.py", ENDINGS[name]))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
@@ -261,7 +268,6 @@ def test_folder_with_a_main():
     write("app/part.py", "")
     write("app/__main__.py", "import part" + dedent(SHOW))
     check_same("app", "x")
-    check_same("./app/", "x")
 
 
 def test_zip_file_with_a_main():

@@ -65,7 +65,7 @@ collector_arm_again(State *state)
         /* One may be running, for all we know: until the next is over, all is suspect. */
         SHARED_STORE_INT(&state->collecting, 1);
     }
-    state->gc_hook_position = position;
+    SHARED_ADD(&state->gc_hook_position, position - SHARED_COUNT(&state->gc_hook_position));
     return 0;
 }
 
@@ -74,12 +74,18 @@ collector_arm_again(State *state)
 static inline int
 collector_arm(State *state)
 {
-    if (LIKELY(state->gc_hook_position < PyList_GET_SIZE(state->gc_callbacks)
-               && PyList_GET_ITEM(state->gc_callbacks, state->gc_hook_position)
-                  == state->gc_hook)) {
-        return 0;
+    Py_ssize_t position = SHARED_COUNT(&state->gc_hook_position);
+#ifdef Py_GIL_DISABLED
+    PyObject *there = PyList_GetItemRef(state->gc_callbacks, position);
+    if (there == NULL) {
+        PyErr_Clear();
     }
-    return collector_arm_again(state);
+    Py_XDECREF(there);  /* only its address counts */
+#else
+    PyObject *there = position < PyList_GET_SIZE(state->gc_callbacks)
+                          ? PyList_GET_ITEM(state->gc_callbacks, position) : NULL;
+#endif
+    return LIKELY(there == state->gc_hook) ? 0 : collector_arm_again(state);
 }
 
 static inline bool

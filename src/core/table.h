@@ -58,6 +58,7 @@ typedef struct {
     Py_ssize_t capacity;
     Py_ssize_t pins;                /* iterators that read these rows */
     Kind kind;
+    bool traced;                    /* may own objects that the collector asks for */
     PyObject *words[];
 } Rows;
 
@@ -78,10 +79,10 @@ typedef struct Table {
     bool suspect;                   /* may have entries whose callback was skipped */
 } Table;
 
-/* Where a key was found. */
+/* Where a key was found, or would have been. */
 typedef struct {
     PyObject **row;
-    size_t slot;                    /* of the index */
+    size_t slot;                    /* of the index; not set while there is none */
 } Place;
 
 /* What was taken out of a row: to be released once the table is in order. */
@@ -117,6 +118,14 @@ ref_hash(PyObject *ref, Kind kind)
     return kind == VALUE ? ((KeyedRef *)ref)->key_hash : ((PyWeakReference *)ref)->hash;
 }
 
+/* To be called with each strong object that is stored: rows of numbers and strings cost the
+ * collector nothing. */
+static inline void
+rows_trace(Rows *rows, PyObject *strong)
+{
+    rows->traced |= PyType_IS_GC(Py_TYPE(strong));
+}
+
 static void
 taken_release(Taken taken, Kind kind)
 {
@@ -137,9 +146,8 @@ rows_new(State *state, Kind kind, Py_ssize_t capacity)
         rows->capacity = capacity;
         rows->pins = 0;
         rows->kind = kind;
-        if (kind != SET) {  /* a set's rows own nothing that the collector asks for */
-            PyObject_GC_Track(rows);
-        }
+        rows->traced = false;
+        PyObject_GC_Track(rows);
     }
     return rows;
 }
@@ -168,7 +176,7 @@ rows_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Rows *rows = (Rows *)self;
     Py_VISIT(Py_TYPE(self));
-    if (rows->kind != SET) {
+    if (rows->traced) {
         for (Py_ssize_t i = 0; i < rows->used; i++) {
             Py_VISIT(*row_strong(row_at(rows, rows->kind, i), rows->kind));
         }
@@ -403,8 +411,9 @@ table_resize(Table *table, Kind kind, Py_ssize_t wanted)
                   rows->used++);
         to += row_words(kind);
     }
-    if (old != NULL && !pinned) {
-        old->used = 0;
+    if (old != NULL) {
+        rows->traced = old->traced;
+        old->used = pinned ? old->used : 0;
     }
     table->rows = rows;
     table->index = index;
@@ -437,9 +446,11 @@ table_reserve(Table *table, Kind kind, Py_ssize_t count)
 
 /* Adding and removing rows: these call nobody and cannot fail. */
 
-/* Adds a row; takes over `ref` and, if any, the strong word. There is room. */
+/* Adds a row at an EMPTY slot of the index, the last of its probe sequence; takes over `ref`
+ * and, if any, the strong word. There is room. */
 static inline void
-table_append(Table *table, Kind kind, PyObject *ref, PyObject *subject, PyObject *value)
+table_append(Table *table, Kind kind, size_t slot, PyObject *ref, PyObject *subject,
+             PyObject *value)
 {
     Rows *rows = table->rows;
     PyObject **row = row_at(rows, kind, rows->used);
@@ -448,7 +459,9 @@ table_append(Table *table, Kind kind, PyObject *ref, PyObject *subject, PyObject
     if (kind == KEY) {
         row[STRONG] = value;
     }
-    size_t slot = index_free_slot(table->index, table->log2, ref_hash(ref, kind));
+    if (kind != SET) {
+        rows_trace(rows, *row_strong(row, kind));
+    }
     index_set(table->index, table->log2, slot, rows->used++);
     table->fill++;
     table->live++;
@@ -539,13 +552,14 @@ static NOINLINE int
 table_find_equal(Table *table, Kind kind, PyObject *key, Py_hash_t hash, Place *at)
 {
 restart:
-    if (table->live == 0) {
+    if (table->index == NULL) {
         return 0;
     }
     size_t layout = table->layout;
     PROBE(slot, index_mask(table->log2), hash) {
         Py_ssize_t ix = index_get(table->index, table->log2, slot);
         if (ix == EMPTY) {
+            at->slot = slot;
             return 0;
         }
         if (ix < 0) {
@@ -596,7 +610,7 @@ restart:
 ALWAYS_INLINE int
 table_find(Table *table, Kind kind, PyObject *key, Py_hash_t hash, Place *at)
 {
-    if (table->live == 0) {
+    if (table->index == NULL) {
         return 0;
     }
     size_t mask = index_mask(table->log2);
@@ -614,6 +628,7 @@ table_find(Table *table, Kind kind, PyObject *key, Py_hash_t hash, Place *at)
             }
         }
         else if (ix == EMPTY) {
+            at->slot = slot;
             return 0;
         }
     }
@@ -727,11 +742,12 @@ table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *obje
             else if (kind == KEY) {
                 PyObject *old = at.row[STRONG];
                 at.row[STRONG] = Py_NewRef(object);
+                rows_trace(table->rows, object);
                 Py_DECREF(old);
             }
             return 0;
         }
-        size_t inserted = table->inserted;
+        size_t inserted = table->inserted, layout = table->layout;
         if (ref == NULL) {
             ref = kind == VALUE ? value_ref_new(state, referent, table->callback, hash)
                                 : key_ref_new(referent, table->callback, hash);
@@ -747,7 +763,10 @@ table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *obje
             return -1;
         }
         if (!found && inserted == table->inserted && table_has_room(table)) {
-            table_append(table, kind, ref, kind == VALUE ? Py_NewRef(key) : key,
+            if (layout != table->layout) {
+                at.slot = index_free_slot(table->index, table->log2, hash);
+            }
+            table_append(table, kind, at.slot, ref, kind == VALUE ? Py_NewRef(key) : key,
                          kind == KEY ? Py_NewRef(object) : NULL);
             return 0;
         }

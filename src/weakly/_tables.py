@@ -17,26 +17,31 @@ in, and each iterator starts a new era: entries of its own era or later came aft
 import atexit
 import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, count
+
+# Removes a key from a dict if it maps to a dead reference, in one atomic step.
+from _weakref import (  # type: ignore[attr-defined]  # private, missing from the stubs
+    _remove_dead_weakref as _remove_if_dead,  # pyright: ignore
+)
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, count, repeat
 from operator import itemgetter
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast, overload
 from weakref import ref
-
-# Removes a key from a dict if it maps to a dead reference, as one atomic step.
-from _weakref import _remove_dead_weakref as _remove_if_dead
 
 if TYPE_CHECKING:
     from typing import Generic
 else:
 
     class Generic:
-        """Nothing at run time: `typing.Generic` would stand among the bases of every
-        container and count its type arguments, which the stdlib's containers do not."""
+        """Subscripts, and no more: `typing.Generic` would count the type arguments and return
+        an alias of its own kind, unlike the classes of the standard library and the C core."""
 
-        def __class_getitem__(cls, _):
-            return object
+        __slots__ = ()
+
+        def __class_getitem__(cls, item):
+            """See PEP 585."""
+            return cls if cls is Generic else GenericAlias(cls, item)
 
 
 __all__ = [
@@ -45,6 +50,7 @@ __all__ = [
     "WeakKeyTable",
     "WeakSetTable",
     "WeakValueTable",
+    "finalizers_created",
     "live_finalizers",
     "stop_finalizers",
 ]
@@ -79,17 +85,17 @@ def _callback_may_be_skipped() -> bool:
         return False
     if _note_collection not in gc.callbacks:  # the first time, or a program cleared the list
         gc.callbacks.append(_note_collection)
-        return True
+        return True  # for all we know
     return _collecting
 
 
-def _require_referenceable(obj: object) -> None:
+def _require_referenceable(obj: object, role: str) -> None:
     try:
         ref(obj)
     except TypeError:
         raise TypeError(
             f"cannot create weak reference to '{type(obj).__name__}' object: "
-            "use an object of a class that has a __weakref__ slot"
+            f"{role} must be of a type that supports weak references"
         ) from None
 
 
@@ -114,7 +120,7 @@ class KeyedRef(ref[_T], Generic[_K, _T]):
     def __init__(
         self, ob: _T, callback: "Callable[[KeyedRef[_K, _T]], Any] | None", key: _K
     ) -> None:
-        super().__init__(ob, cast(Any, callback))
+        pass  # all is done; the base's would refuse the key
 
 
 class _KeyEntry(ref[_T]):
@@ -131,27 +137,54 @@ _Item: TypeAlias = tuple[Any, Any]
 
 
 class _Entries(Generic[_K, _V]):
-    """The entries of a table; the subclasses know which side of them is weak."""
+    """The entries of a table; the subclasses know which side of an entry is weak."""
 
-    __slots__ = ("__weakref__", "era", "forget", "index", "suspect")
+    __slots__ = ("__weakref__", "era", "forget", "index", "role", "suspect")
     weak_side: int
     index: dict[Any, Any]
-    # Called with the reference of an entry whose referent has died. It knows its entries
-    # through a weak reference, or it would make a cycle of every table.
-    forget: Callable[[Any], None]
 
-    def __init__(self) -> None:
+    def __init__(self, forget: Callable[[Any], None], role: str) -> None:
         self.index = {}
         self.era = 0
         self.suspect = False
+        # Called with the reference of an entry when its referent has died.
+        self.forget = forget
+        self.role = role  # of the weak side, for messages
 
     def __len__(self) -> int:
         if self.suspect:
             self.drop_dead()
         return len(self.index)
 
+    def put(self, key: _K, value: _V) -> None:
+        raise NotImplementedError
+
     def references(self) -> list[Any]:
         raise NotImplementedError
+
+    def take_newest(self) -> tuple[_K, _V] | None:
+        """Removes the newest live entry and returns it."""
+        while True:
+            try:
+                item = self.index.popitem()
+            except KeyError:
+                return None
+            referent = item[self.weak_side]()
+            if referent is not None:
+                return (item[0], referent) if self.weak_side else (referent, item[1])
+
+    def extend(self, keys: Sequence[_K], values: Iterable[_V]) -> None:
+        """Puts all, or none if one of them is of a type that cannot be here."""
+        for referent in values if self.weak_side else keys:
+            _require_referenceable(referent, self.role)
+        for key in keys:
+            _require_hashable(key)
+        for key, value in zip(keys, values, strict=False):
+            self.put(key, value)
+
+    def merge(self, other: "_Entries[_K, _V]") -> None:
+        for key, value, _ in other.walk():
+            self.put(key, value)
 
     def drop_dead(self) -> None:
         """Removes the entries whose references died without their callbacks."""
@@ -256,16 +289,17 @@ class _KeyEntries(_Entries[_K, _V]):
     weak_side = 0
     index: dict[ref[_K], _V]
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, role: str = "keys of a weak dictionary") -> None:
+        owner: ref[Any] = ref(self)
 
-        def forget(entry: _KeyEntry[_K], owner: ref[_KeyEntries[_K, _V]] = ref(self)) -> None:
+        # A default argument, not a closure, and a weak one: no table is in a cycle.
+        def forget(entry: _KeyEntry[_K], owner: ref[Any] = owner) -> None:
             entries = owner()
             # Anybody can reach this function by `__callback__` and call it at any time.
             if entries is not None and entry() is None:
                 entries.index.pop(entry, None)
 
-        self.forget = forget
+        super().__init__(forget, role)
 
     def references(self) -> list[Any]:
         return list(self.index)
@@ -287,16 +321,17 @@ class _KeyEntries(_Entries[_K, _V]):
     def find(self, key: _K) -> _V:
         """The value, or _MISSING."""
         try:
-            return self.index.get(ref(key), _MISSING)
+            value: Any = self.index.get(ref(key), _MISSING)
+            return cast(_V, value)
         except TypeError:
-            _require_referenceable(key)
+            _require_referenceable(key, self.role)
             raise
 
     def put(self, key: _K, value: _V) -> None:
         try:
             self.index[self._entry(key)] = value
         except TypeError:
-            _require_referenceable(key)
+            _require_referenceable(key, self.role)
             raise
 
     def put_default(self, key: _K, default: _V) -> _V:
@@ -308,25 +343,11 @@ class _KeyEntries(_Entries[_K, _V]):
     def take(self, key: _K) -> _V:
         """Removes the entry and returns its value, or _MISSING."""
         try:
-            return self.index.pop(ref(key), _MISSING)
+            value: Any = self.index.pop(ref(key), _MISSING)
+            return cast(_V, value)
         except TypeError:
-            _require_referenceable(key)
+            _require_referenceable(key, self.role)
             raise
-
-    def take_newest(self) -> tuple[_K, _V]:
-        """Removes the newest live entry and returns it; KeyError if there is none."""
-        while True:
-            entry, value = self.index.popitem()
-            key = entry()
-            if key is not None:
-                return key, value
-
-    def extend(self, keys: list[_K], values: Iterable[_V]) -> None:
-        for key in keys:
-            _require_referenceable(key)
-            _require_hashable(key)
-        for key, value in zip(keys, values, strict=False):
-            self.put(key, value)
 
 
 class _ValueEntries(_Entries[_K, _V]):
@@ -337,16 +358,14 @@ class _ValueEntries(_Entries[_K, _V]):
     index: dict[_K, _ValueEntry[_K, _V]]
 
     def __init__(self) -> None:
-        super().__init__()
+        owner: ref[Any] = ref(self)
 
-        def forget(
-            entry: _ValueEntry[_K, _V], owner: ref[_ValueEntries[_K, _V]] = ref(self)
-        ) -> None:
+        def forget(entry: _ValueEntry[_K, _V], owner: ref[_ValueEntries[_K, _V]] = owner) -> None:
             entries = owner()
             if entries is not None:
                 _remove_if_dead(entries.index, entry.key)
 
-        self.forget = forget
+        super().__init__(forget, "values of a weak dictionary")
 
     def references(self) -> list[Any]:
         return list(self.index.values())
@@ -355,9 +374,9 @@ class _ValueEntries(_Entries[_K, _V]):
         if _callback_may_be_skipped():
             self.suspect = True
         try:  # past the constructor, which is for users and several times slower
-            entry: _ValueEntry[_K, _V] = ref.__new__(_ValueEntry, value, self.forget)
+            entry: _ValueEntry[_K, _V] = cast(Any, ref).__new__(_ValueEntry, value, self.forget)
         except TypeError:
-            _require_referenceable(value)
+            _require_referenceable(value, self.role)
             raise
         entry.key = key
         entry.era = self.era
@@ -376,9 +395,6 @@ class _ValueEntries(_Entries[_K, _V]):
             _remove_if_dead(self.index, key)
             return cast(_V, _MISSING)
         return value
-
-    def find_reference(self, key: _K) -> _ValueEntry[_K, _V] | None:
-        return None if self.find(key) is _MISSING else self.index.get(key)
 
     def put(self, key: _K, value: _V) -> None:
         entry = self._entry(key, value)
@@ -411,37 +427,59 @@ class _ValueEntries(_Entries[_K, _V]):
         value = None if entry is None else entry()
         return cast(_V, _MISSING) if value is None else value
 
-    def take_newest(self) -> tuple[_K, _V]:
-        """Removes the newest live entry and returns it; KeyError if there is none."""
-        while True:
-            key, entry = self.index.popitem()
-            value = entry()
-            if value is not None:
-                return key, value
-
-    def extend(self, keys: list[_K], values: list[_V]) -> None:
-        for value in values:
-            _require_referenceable(value)
-        for key in keys:
-            _require_hashable(key)
-        for key, value in zip(keys, values, strict=False):
-            self.put(key, value)
-
 
 _first, _second, _third, _pair = itemgetter(0), itemgetter(1), itemgetter(2), itemgetter(0, 1)
 
 
-class _MappingTable(Generic[_K, _V]):
-    """What the two mappings share."""
+class _Table(Generic[_K, _V]):
+    """What all tables share."""
 
     # One attribute, with a name that no subclass of a container uses by chance.
     __slots__ = ("__weakref__", "_weak_entries")
     _weak_entries: "_KeyEntries[_K, _V] | _ValueEntries[_K, _V]"
 
-    __class_getitem__ = classmethod(GenericAlias)
-
     def __len__(self) -> int:
         return len(self._weak_entries)
+
+    def __contains__(self, key: object, /) -> bool:
+        return self._weak_entries.contains(key)
+
+    def __iter__(self) -> Iterator[_K]:
+        return map(_first, self._weak_entries.walk())
+
+    def __reversed__(self) -> Iterator[_K]:
+        """Return an iterator over the live keys or members, newest first."""
+        return map(_first, self._weak_entries.walk(cast(Any, reversed)))
+
+    def __getstate__(self) -> Any:
+        """Return the attributes of the instance, without the entries."""
+        state: Any = super().__getstate__()
+        if isinstance(state, tuple):
+            attributes, slots = cast(tuple[Any, dict[str, Any]], state)
+            slots = {name: slots[name] for name in slots if name != "_weak_entries"}
+            return (attributes, slots) if slots else attributes
+        return state
+
+    def clear(self) -> None:
+        """Remove all entries."""
+        self._weak_entries.index.clear()
+
+    def _merge(self, other: Any, /) -> None:
+        """Store the live entries of another such table."""
+        theirs: Any = getattr(other, "_weak_entries", None)
+        if type(theirs) is not type(self._weak_entries):
+            raise TypeError(f"expected a table of the same kind, not '{type(other).__name__}'")
+        self._weak_entries.merge(theirs)
+
+    def _check(self) -> None:
+        """Verify every invariant of the table."""
+        self._weak_entries.check()
+
+
+class _MappingTable(_Table[_K, _V]):
+    """What the two mappings share."""
+
+    __slots__ = ()
 
     def __getitem__(self, key: _K, /) -> _V:
         value = self._weak_entries.find(key)
@@ -459,25 +497,15 @@ class _MappingTable(Generic[_K, _V]):
         if self._weak_entries.take(key) is _MISSING:
             raise KeyError(key)
 
-    def __contains__(self, key: object, /) -> bool:
-        return self._weak_entries.contains(key)
-
-    def __iter__(self) -> Iterator[_K]:
-        return map(_first, self._weak_entries.walk())
-
-    def __reversed__(self) -> Iterator[_K]:
-        return map(_first, self._weak_entries.walk(cast(Any, reversed)))
-
     def keys(self) -> Iterator[_K]:
-        """Return an iterator over the keys, in insertion order."""
+        """Return an iterator over the live keys."""
         return map(_first, self._weak_entries.walk())
 
     def values(self) -> Iterator[_V]:
-        """Return an iterator over the values, in insertion order."""
+        """Return an iterator over the values of live entries."""
         return map(_second, self._weak_entries.walk())
 
-    def items(self) -> Iterator[tuple[_K, _V]]:
-        """Return an iterator over the (key, value) pairs, in insertion order."""
+    def _items(self) -> Iterator[tuple[_K, _V]]:
         return map(_pair, self._weak_entries.walk())
 
     @overload
@@ -485,12 +513,12 @@ class _MappingTable(Generic[_K, _V]):
     @overload
     def get(self, key: _K, default: _D) -> _V | _D: ...
     def get(self, key: _K, default: Any = None) -> Any:
-        """Return the value of the key, or default if the key is absent."""
+        """Return the value for a key if it is there, else the default. O(1)."""
         value = self._weak_entries.find(key)
         return default if value is _MISSING else value
 
-    def setdefault(self, key: _K, default: _V = cast(Any, None)) -> _V:
-        """Return the value of the key; if it is absent, insert it with default first."""
+    def setdefault(self, key: _K, default: Any = None) -> _V:
+        """Return the value for a key, which is set to the default if it is not there. O(1)."""
         return self._weak_entries.put_default(key, default)
 
     @overload
@@ -498,10 +526,7 @@ class _MappingTable(Generic[_K, _V]):
     @overload
     def pop(self, key: _K, default: _D, /) -> _V | _D: ...
     def pop(self, key: _K, default: Any = _MISSING, /) -> Any:
-        """Remove the key and return its value.
-
-        If the key is absent, return default if given, otherwise raise KeyError.
-        """
+        """Remove a key and return its value, or the default if given, else raise KeyError."""
         value = self._weak_entries.take(key)
         if value is not _MISSING:
             return value
@@ -510,210 +535,186 @@ class _MappingTable(Generic[_K, _V]):
         return default
 
     def popitem(self) -> tuple[_K, _V]:
-        """Remove and return the newest (key, value) pair; raise KeyError if there is none."""
-        return self._weak_entries.take_newest()
+        """Remove and return the newest live entry as (key, value). Raise KeyError if there is
+        none."""
+        item = self._weak_entries.take_newest()
+        if item is None:
+            raise KeyError("popitem(): the dictionary is empty")
+        return item
 
-    def clear(self) -> None:
-        """Remove all entries."""
-        self._weak_entries.index.clear()
+    def __reduce__(self) -> Any:
+        raise TypeError(f"cannot pickle '{type(self).__name__}' object")
 
     def _extend(self, keys: list[_K], values: list[_V], /) -> None:
+        """Store lists of keys and values: all, or none if one is of a type that this
+        dictionary cannot hold."""
         self._weak_entries.extend(keys, values)
-
-    def _check(self) -> None:
-        self._weak_entries.check()
 
 
 class WeakKeyTable(_MappingTable[_K, _V]):
-    """A mapping whose entries live as long as their keys."""
+    """The table of a dictionary with weak keys."""
 
     __slots__ = ()
-    _weak_entries: _KeyEntries[_K, _V]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> "WeakKeyTable[_K, _V]":
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         self._weak_entries = _KeyEntries()
         return self
 
-    def keyrefs(self) -> list[ref[_K]]:
-        """Return a list of weak references to the keys."""
-        return self._weak_entries.live_references()
+    # Not in the base: by it a container tells another of its kind from one of the other kind.
+    def items(self) -> Iterator[tuple[_K, _V]]:
+        """Return an iterator over the live entries as (key, value)."""
+        return self._items()
 
-    def _merge(self, other: "WeakKeyTable[_K, _V]", /) -> None:
-        for key, value, _ in other._weak_entries.walk():
-            self._weak_entries.put(key, value)
+    def keyrefs(self) -> list[ref[_K]]:
+        """Return a list of the references to the live keys. O(n)."""
+        return self._weak_entries.live_references()
 
 
 class WeakValueTable(_MappingTable[_K, _V]):
-    """A mapping whose entries live as long as their values."""
+    """The table of a dictionary with weak values."""
 
     __slots__ = ()
-    _weak_entries: _ValueEntries[_K, _V]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> "WeakValueTable[_K, _V]":
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         self._weak_entries = _ValueEntries()
         return self
 
+    def items(self) -> Iterator[tuple[_K, _V]]:
+        """Return an iterator over the live entries as (key, value)."""
+        return self._items()
+
     def valuerefs(self) -> list[KeyedRef[_K, _V]]:
-        """Return a list of weak references to the values."""
+        """Return a list of the references to the live values. O(n)."""
         return self._weak_entries.live_references()
 
     def itervaluerefs(self) -> Iterator[KeyedRef[_K, _V]]:
-        """Return an iterator over weak references to the values."""
+        """Return an iterator over the references to the live values."""
         return map(_third, self._weak_entries.walk())
 
     def _getref(self, key: _K, /) -> KeyedRef[_K, _V]:
-        reference = self._weak_entries.find_reference(key)
+        """Return the reference to the value for a key."""
+        entries = cast("_ValueEntries[_K, _V]", self._weak_entries)
+        reference = None if entries.find(key) is _MISSING else entries.index.get(key)
         if reference is None:
             raise KeyError(key)
         return reference
 
-    def _merge(self, other: "WeakValueTable[_K, _V]", /) -> None:
-        for key, value, _ in other._weak_entries.walk():
-            self._weak_entries.put(key, value)
 
+class WeakSetTable(_Table[_T, None]):
+    """The table of a set of weakly referenced members: keys without values."""
 
-class WeakSetTable(Generic[_T]):
-    """A set whose items leave it when they die: the keys of a table without values."""
+    __slots__ = ()
 
-    __slots__ = ("__weakref__", "_weak_entries")
-    _weak_entries: _KeyEntries[_T, None]
-
-    __class_getitem__ = classmethod(GenericAlias)
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> "WeakSetTable[_T]":
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        self._weak_entries = _KeyEntries()
+        self._weak_entries = _KeyEntries("members of a weak set")
         return self
 
-    def __len__(self) -> int:
-        return len(self._weak_entries)
+    def add(self, member: _T, /) -> None:
+        """Add a member, unless an equal one is there. O(1)."""
+        self._weak_entries.put_default(member, None)
 
-    def __contains__(self, item: object, /) -> bool:
-        return self._weak_entries.contains(item)
+    def discard(self, member: _T, /) -> None:
+        """Remove a member if it is there. O(1)."""
+        self._weak_entries.take(member)
 
-    def __iter__(self) -> Iterator[_T]:
-        return map(_first, self._weak_entries.walk())
-
-    def __reversed__(self) -> Iterator[_T]:
-        return map(_first, self._weak_entries.walk(cast(Any, reversed)))
-
-    def add(self, item: _T, /) -> None:
-        """Add the item; nothing changes if the set has an equal one."""
-        self._weak_entries.put_default(item, None)
-
-    def discard(self, item: _T, /) -> None:
-        """Remove the item if the set has it."""
-        self._weak_entries.take(item)
-
-    def remove(self, item: _T, /) -> None:
-        """Remove the item; raise KeyError if the set does not have it."""
-        if self._weak_entries.take(item) is _MISSING:
-            raise KeyError(item)
+    def remove(self, member: _T, /) -> None:
+        """Remove a member; raise KeyError if it is not there. O(1)."""
+        if cast(Any, self._weak_entries).take(member) is _MISSING:
+            raise KeyError(member)
 
     def pop(self) -> _T:
-        """Remove and return the newest item; raise KeyError if the set is empty."""
-        try:
-            return self._weak_entries.take_newest()[0]
-        except KeyError:
-            raise KeyError("pop from empty WeakSet") from None
-
-    def clear(self) -> None:
-        """Remove all items."""
-        self._weak_entries.index.clear()
+        """Remove and return the newest live member. Raise KeyError if there is none."""
+        item = self._weak_entries.take_newest()
+        if item is None:
+            raise KeyError("pop from an empty weak set")
+        return item[0]
 
     def _refs(self) -> list[ref[_T]]:
+        """Return a list of the references to live members."""
         return self._weak_entries.live_references()
 
-    def _extend(self, items: list[_T], /) -> None:
-        for item in items:
-            _require_referenceable(item)
-            _require_hashable(item)
-        for item in items:
-            self._weak_entries.put_default(item, None)
-
-    def _merge(self, other: "WeakSetTable[_T]", /) -> None:
-        for item, _, _ in other._weak_entries.walk():
-            self._weak_entries.put_default(item, None)
-
-    def _check(self) -> None:
-        self._weak_entries.check()
+    def _extend(self, members: list[_T], /) -> None:
+        """Add a list of members: all, or none if one is of a type that a set cannot hold."""
+        self._weak_entries.extend(members, repeat(None))
 
 
-# By id, because a subclass may define equality; being here is what "alive" means.
+# The live finalizers, oldest first. By id, because a subclass may define equality.
 _finalizers: "dict[int, Finalizer]" = {}
-_registered_with_atexit = False
+_created = count(1).__next__
+_finalizers_created = 0
+_exit_registered = False
 _stopped = False
 
+_Content: TypeAlias = tuple[Any, tuple[Any, ...], dict[str, Any]]
 _Call: TypeAlias = tuple[Any, Any, tuple[Any, ...], dict[str, Any]]
 
 
 class Finalizer:
-    """A call that is made once, when an object dies or when it is asked for."""
+    """A call that waits for the death of an object."""
 
-    __slots__ = ("_args", "_atexit", "_func", "_kwargs", "_reference")
+    # The reference calls the finalizer: they and the registry keep each other alive until
+    # the finalizer is dead. Then `_content` is (None, (), {}).
+    __slots__ = ("_atexit", "_content", "_reference")
     _reference: ref[Any] | None
+    _content: _Content
 
     def __init__(self, obj: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
-        global _registered_with_atexit
-        if not _registered_with_atexit and hasattr(type(self), "_exitfunc"):
-            _registered_with_atexit = True
+        global _exit_registered, _finalizers_created
+        if self.alive:
+            raise TypeError("a live finalizer cannot be initialized again")
+        # As late as this, so that it is called before what was registered earlier.
+        if not _exit_registered:
             atexit.register(cast(Any, type(self))._exitfunc)
-        try:
-            self._reference = ref(obj, self)
-        except TypeError:
-            _require_referenceable(obj)
-            raise
-        self._func = func
-        self._args = args
-        self._kwargs = kwargs
+            _exit_registered = True
+        self._reference = ref(obj, self)
+        self._content = (func, args, kwargs)
         self._atexit = True
+        _finalizers_created = _created()
         _finalizers[id(self)] = self
 
-    def _release(self) -> _Call | None:
-        """Makes it dead and returns what it was to call; None if it was dead already.
+    def _take(self) -> _Content | None:
+        """Makes it dead and returns its content; None if it was dead already.
 
-        Of two threads that try, one gets the call.
+        Of two threads that try, one gets the content.
         """
         if _finalizers.pop(id(self), None) is None:
             return None
-        reference = self._reference
-        obj = None if reference is None else reference()
-        call = (obj, self._func, self._args, self._kwargs)
-        self._reference = self._func = None
-        self._args, self._kwargs = (), {}
-        return call
+        content = self._content
+        self._reference = None
+        self._content = (None, (), {})
+        return content
 
     def __call__(self, _: Any = None) -> Any:
-        """If alive, mark as dead and return func(*args, **kwargs); otherwise return None."""
-        call = self._release()
-        if call is None or _stopped:
+        content = self._take()
+        if content is None or _stopped:
             return None
-        _, func, args, kwargs = call
-        del call  # the object must not live on for as long as the function runs
+        func, args, kwargs = content
         return func(*args, **kwargs)
 
     def detach(self) -> _Call | None:
-        """If alive, mark as dead and return (obj, func, args, kwargs); otherwise return None."""
-        return None if self.peek() is None else self._release()
+        """If alive then mark as dead and return (obj, func, args, kwargs), else return None."""
+        call = self.peek()
+        return None if call is None or self._take() is None else call
 
     def peek(self) -> _Call | None:
-        """If alive, return (obj, func, args, kwargs); otherwise return None."""
-        reference = self._reference
-        obj = None if reference is None else reference()
-        if obj is None or not self.alive:
+        """If alive then return (obj, func, args, kwargs), else return None."""
+        if not self.alive:
             return None
-        return obj, self._func, self._args, self._kwargs
+        reference, content = self._reference, self._content
+        obj = None if reference is None else reference()
+        return None if obj is None else (obj, *content)
 
     @property
     def alive(self) -> bool:
-        """Whether the finalizer is alive: not called and not detached."""
+        """whether the function is still to be called"""
         return id(self) in _finalizers
 
     @property
     def atexit(self) -> bool:
-        """Whether the finalizer is called at exit if it is still alive."""
+        """whether the function is called when the program exits; always false once dead"""
         return self.alive and self._atexit
 
     @atexit.setter
@@ -723,10 +724,15 @@ class Finalizer:
 
     def __repr__(self) -> str:
         call = self.peek()
-        name = f"{type(self).__name__} object at {id(self):#x}"
+        shown = f"{type(self).__name__} object at {id(self):#x}"
         if call is None:
-            return f"<{name}; dead>"
-        return f"<{name}; for {type(call[0]).__name__!r} at {id(call[0]):#x}>"
+            return f"<{shown}; dead>"
+        return f"<{shown}; for '{type(call[0]).__name__}' at {id(call[0]):#x}>"
+
+
+def finalizers_created() -> int:
+    """Return how many finalizers have been created so far."""
+    return _finalizers_created
 
 
 def live_finalizers() -> list[Finalizer]:

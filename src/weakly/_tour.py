@@ -166,7 +166,8 @@ def show_scenes(console: Console) -> None:
 def play(source: str, namespace: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Run the top-level statements one by one; yield each and what it printed."""
     if not COUNTS_REFERENCES:
-        source = re.sub(r"^( *del .*)", r"\1; import gc; gc.collect()", source, flags=re.MULTILINE)
+        source = source.replace("import weakly\n", "import gc\nimport weakly\n")
+        source = re.sub(r"^( *)(del .*)", r"\1\2\n\1gc.collect()", source, flags=re.MULTILINE)
     lines = source.splitlines()
     start = 0
     for statement in ast.parse(source).body:
@@ -435,7 +436,7 @@ def timing_table(console: Console, timings: list[Timing]) -> Table:
     with_times = console.width >= 78
     whole = console.width >= 54
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1))
-    table.add_column("", no_wrap=whole)
+    table.add_column("", no_wrap=whole, overflow="fold")
     if with_times:
         table.caption = "Nanoseconds for each object; medians. Lower is better."
         for name in ("dict/set", "weakref", "weakly"):

@@ -1,0 +1,134 @@
+"""The benchmarks: a tiny run of everything, and what is made from its results.
+
+How fast anything is, is not tested here: `python -m benchmarks --check` does that.
+"""
+
+import io
+import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+pytest.importorskip("pyperf")
+rich_console = pytest.importorskip("rich.console")
+if sys.implementation.name != "cpython":
+    pytest.skip("the benchmarks are for CPython", allow_module_level=True)
+
+from benchmarks import __main__ as command  # noqa: E402
+from benchmarks import limits, plot  # noqa: E402
+from benchmarks.operations import Row, rows  # noqa: E402
+from benchmarks.results import Results, saved  # noqa: E402
+
+TINY = command.Settings(
+    few=command.Effort(1, 2, budget=0.0), many=command.Effort(1, 1), sizes=(4, 12)
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The saved results of a tiny run, as one interpreter's."""
+    folder = tmp_path_factory.mktemp("results")
+    console = rich_console.Console(quiet=True)
+    results = command.measure(TINY.rows(), TINY, console)
+    results.save(folder / "cpython-3.13.0", TINY.rows())
+    return folder
+
+
+@pytest.fixture
+def results(folder: Path) -> Results:
+    (results,) = saved(folder)
+    return results
+
+
+def test_every_row_has_a_value_a_round_and_side(results: Results) -> None:
+    for row in TINY.rows():
+        effort = TINY.few if row.entries == TINY.sizes[0] else TINY.many
+        rounds = 1 if row.operation.unit == "byte" else effort.rounds
+        for side in row.sides:
+            assert len(results.values(row, side)) == effort.processes * rounds, row.name
+        assert (results.ratio(row, "stdlib") or 0) > 0
+        assert (results.ratio(row, "strong") is None) == (row.family == "finalize")
+
+
+def test_another_process_adds_its_rounds(results: Results, folder: Path) -> None:
+    row = TINY.rows()[0]
+    once = results.values(row, "weakly")
+    results.add(folder / "cpython-3.13.0")
+    assert results.values(row, "weakly") == once + once
+
+
+def test_names_tell_rows_apart() -> None:
+    every = list(rows((1_000, 1_000_000), fast=False))
+    assert len({row.name for row in every}) == len(every)
+    fast = {row.name for row in rows((1_000, 1_000_000), fast=True)}
+    assert fast < {row.name for row in every}
+
+
+def test_pyperf_compares_the_saved_files(folder: Path) -> None:
+    sides = [str(folder / "cpython-3.13.0" / f"{side}.json") for side in ("stdlib", "weakly")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pyperf", "compare_to", "--table", *sides],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "WeakKeyDictionary, object keys, 4: lookup" in done.stdout
+
+
+def test_saved_files_name_no_host_and_no_folder(folder: Path) -> None:
+    for path in folder.glob("*/*.json"):
+        metadata = json.loads(path.read_text())["metadata"]
+        assert not {"hostname", "python_executable", "python_config_args"} & set(metadata)
+
+
+def test_the_table_has_every_row(results: Results) -> None:
+    console = rich_console.Console(width=120, record=True, file=io.StringIO())
+    command.print_table(results, TINY.rows(), console)
+    text = console.export_text()
+    for row in TINY.rows():
+        assert row.label in text
+
+
+def test_the_docs_have_every_row_of_every_interpreter(results: Results, tmp_path: Path) -> None:
+    command.write_docs([results, results], TINY.rows(), tmp_path)
+    page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    for label, group in itertools.groupby(sorted(TINY.rows(), key=label_of), key=label_of):
+        wanted = 2 * len(list(group))
+        head = "| " + label.replace("|", r"\|") + " |"
+        timed = [line for line in lines if line.startswith(head) and re.search(r"\d \|$", line)]
+        assert len(timed) == wanted, label
+    for table in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
+
+
+def label_of(row: Row) -> str:
+    return row.label
+
+
+def test_the_plot_is_svg_with_every_row_it_shows(results: Results, tmp_path: Path) -> None:
+    command.write_docs([results], TINY.rows(), tmp_path)
+    text = (tmp_path / "benchmarks.svg").read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in text
+    root = ElementTree.fromstring(text)
+    words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    for family, operations in plot.SHOWN.items():
+        assert family in words
+        for operation in operations:
+            assert operation in words
+
+
+def test_each_limit_covers_some_row_and_a_miss_is_told(results: Results) -> None:
+    every = list(rows((1_000, 1_000_000), fast=False))
+    for limit in limits.LIMITS:
+        assert any(limit.covers(row, limit.versions[0]) for row in every), limit
+    console = rich_console.Console(width=140, record=True, file=io.StringIO())
+    kept = command.print_verdicts(results, TINY.rows(), console)
+    text = console.export_text()
+    assert ("MISSED" not in text) == kept
+    assert all(row.label in text for row in TINY.rows())
