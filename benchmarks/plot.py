@@ -38,7 +38,7 @@ SHOWN = {
 """The rows of the plot, by the names in `operations.py`; the docs have them all."""
 
 _WIDTH = 860
-_LEFT, _RIGHT = 190, 670
+_LEFT, _RIGHT = 190, 640
 _ROW, _PANEL, _TOP = 22, 40, 72
 _DOTS = {"strong": "square", "stdlib": "circle", "weakly": "circle"}
 
@@ -147,7 +147,7 @@ def _row(results: Results, row: Row, scale: _Scale, y: float) -> list[str]:
         f'<line class="span" x1="{min(places.values())}" x2="{max(places.values())}" '
         f'y1="{y}" y2="{y}"/>',
         *(_dot(side, x, y) for side, x in places.items()),
-        _text(_RIGHT + 24, y + 4, f"{faster:.1f} times weakref's speed", "note"),
+        _text(_WIDTH - 20, y + 4, f"{faster:.1f} times weakref's speed", "note", "end"),
     ]
     return parts
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from support import (
+    C_CORE,
     FREE_THREADED,
     KINDS,
     PYPY,
@@ -322,7 +323,8 @@ def test_a_loop_that_removes_and_inserts_ends(kind: Kind) -> None:
         kind.remove(container, member)
         kind.add(container, member)
         assert len(seen) <= 10
-    assert seen == some
+    # The Python tables promise no order while the table changes.
+    assert (seen if C_CORE else sorted(seen, key=some.index)) == some
     check_holds(kind, container, some)
 
 
@@ -553,9 +555,11 @@ def test_name_and_home(kind: Kind) -> None:
 
 def test_abstract_base_classes(kind: Kind) -> None:
     container = kind.cls()
-    for name in dir(collections.abc):
+    for name in collections.abc.__all__:
+        if name == "ByteString":  # looking at it warns
+            continue
         abc = getattr(collections.abc, name)
-        if isinstance(abc, type) and isinstance(kind.stdlib(), abc):
+        if isinstance(kind.stdlib(), abc):
             assert isinstance(container, abc), name
     expected = collections.abc.MutableSet if kind.name == "set" else collections.abc.MutableMapping
     assert isinstance(container, expected)

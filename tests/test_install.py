@@ -133,10 +133,6 @@ def test_containers_made_before_go_on_working(stdlib):
     assert (len(by_value), len(by_key), len(members)) == (1, 1, 1)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the standard library's __eq__ asks for an instance of what is now weakref.WeakMethod",
-)
 def test_weak_methods_made_before_stay_equal():
     thing = Thing()
     one, other = weakref.WeakMethod(thing.method), weakref.WeakMethod(thing.method)

@@ -6,6 +6,7 @@ the others and its exception fails the test.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import random
 import sys
@@ -15,8 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support import C_CORE, PYPY, Kind, Member, gc_collect_harder, members
 
-from support import PYPY, Kind, Member, gc_collect_harder, members
 from weakly import WeakKeyDictionary, WeakValueDictionary, finalize
 
 SECONDS = {"short": 0.25, "long": 5.0}
@@ -68,6 +69,7 @@ class Crew:
 def test_everything_at_once(kind: Kind, seconds: float) -> None:
     steady = [Member(("steady", n)) for n in range(50)]
     container = kind.build(steady)
+    steady_labels = [member.label for member in steady]
     limit = 5000
 
     def read() -> None:
@@ -76,8 +78,10 @@ def test_everything_at_once(kind: Kind, seconds: float) -> None:
         assert 50 <= len(container) <= limit
 
     def iterate() -> None:
-        seen = [member for member in kind.iterate(container) if member.label[0] == "steady"]
-        assert seen == steady, "a member that is there all the time was not visited once"
+        labels = [member.label for member in kind.iterate(container)]
+        seen = [label for label in labels if label[0] == "steady"]
+        # The Python tables promise no order while the table changes.
+        assert (seen if C_CORE else sorted(seen)) == steady_labels
 
     def write() -> None:
         # New labels each time: copy() below may put an old member back under its own.
@@ -285,7 +289,6 @@ def test_threads_share_iterators(kind: Kind, seconds: float) -> None:
     kept = members(300)
     container = kind.build(kept)
     shared = [kind.iterate(container)]
-    generator = type(shared[0]).__name__ == "generator"
 
     def step() -> None:
         try:
@@ -293,7 +296,7 @@ def test_threads_share_iterators(kind: Kind, seconds: float) -> None:
         except StopIteration:
             shared[0] = kind.iterate(container)
         except ValueError:  # a generator that is running already says so
-            assert generator
+            assert not C_CORE
 
     def change() -> None:
         member = Member(random.randrange(1000, 2000))
@@ -324,10 +327,8 @@ def test_containers_die_while_members_die(kind: Kind, seconds: float) -> None:
                 return
             pair[at] = None
             if pair == [None, None]:
-                try:
+                with contextlib.suppress(ValueError):
                     pairs.remove(pair)
-                except ValueError:
-                    pass
 
         return drop_one
 
@@ -348,16 +349,12 @@ def test_finalizers_fire_once(seconds: float) -> None:
             shared.append((member, finalize(member, fired.append, made)))
 
     def call() -> None:
-        try:
+        with contextlib.suppress(IndexError):
             shared[random.randrange(len(shared) or 1)][1]()
-        except IndexError:
-            pass
 
     def drop() -> None:
-        try:
+        with contextlib.suppress(IndexError):
             shared.pop(random.randrange(len(shared) or 1))
-        except IndexError:
-            pass
 
     before = len(fired)
     Crew(make, call, call, drop, gc.collect).run(seconds)

@@ -23,7 +23,7 @@ from _weakref import (  # type: ignore[attr-defined]  # private, missing from th
     _remove_dead_weakref as _remove_if_dead,  # pyright: ignore
 )
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, count, repeat
+from itertools import count, repeat
 from operator import itemgetter
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast, overload
@@ -79,13 +79,18 @@ def _note_collection(phase: str, _: dict[str, int]) -> None:
     _collecting = phase == "start"
 
 
+if _CALLBACKS_CAN_BE_SKIPPED:
+    gc.callbacks.append(_note_collection)
+
+
 def _callback_may_be_skipped() -> bool:
     """Whether a reference made now may be cleared without its callback."""
+    global _collecting
     if not _CALLBACKS_CAN_BE_SKIPPED:
         return False
-    if _note_collection not in gc.callbacks:  # the first time, or a program cleared the list
+    if _note_collection not in gc.callbacks:  # programs and tests clear that list
         gc.callbacks.append(_note_collection)
-        return True  # for all we know
+        _collecting = True  # for all we know, until the next collection is over
     return _collecting
 
 
@@ -135,17 +140,21 @@ class _ValueEntry(KeyedRef[_K, _T]):
 
 _Item: TypeAlias = tuple[Any, Any]
 
+# From (key, value, reference)
+_key, _value, _reference, _pair = itemgetter(0), itemgetter(1), itemgetter(2), itemgetter(0, 1)
+
 
 class _Entries(Generic[_K, _V]):
     """The entries of a table; the subclasses know which side of an entry is weak."""
 
-    __slots__ = ("__weakref__", "era", "forget", "index", "role", "suspect")
+    __slots__ = ("__weakref__", "era", "forget", "index", "newest", "role", "suspect")
     weak_side: int
     index: dict[Any, Any]
 
     def __init__(self, forget: Callable[[Any], None], role: str) -> None:
         self.index = {}
-        self.era = 0
+        self.era = 0  # of the newest iterator
+        self.newest = 0  # the era of the newest entry
         self.suspect = False
         # Called with the reference of an entry when its referent has died.
         self.forget = forget
@@ -155,6 +164,12 @@ class _Entries(Generic[_K, _V]):
         if self.suspect:
             self.drop_dead()
         return len(self.index)
+
+    def clear(self) -> None:
+        # Not by dict.clear(): where `__eq__` clears the dict that is being searched, the
+        # interpreter (3.11, 3.13) can insert the key in a place where it never finds it again.
+        # What is under way on the old dict counts as done before this.
+        self.index = {}
 
     def put(self, key: _K, value: _V) -> None:
         raise NotImplementedError
@@ -183,7 +198,7 @@ class _Entries(Generic[_K, _V]):
             self.put(key, value)
 
     def merge(self, other: "_Entries[_K, _V]") -> None:
-        for key, value, _ in other.walk():
+        for key, value in other.walk(_pair):
             self.put(key, value)
 
     def drop_dead(self) -> None:
@@ -197,64 +212,53 @@ class _Entries(Generic[_K, _V]):
     def live_references(self) -> list[Any]:
         return [reference for reference in self.references() if reference() is not None]
 
-    def walk(
-        self, direction: Callable[[Iterable[_Item]], Iterator[_Item]] = iter
-    ) -> Iterator[tuple[_K, _V, Any]]:
-        """Iterates over (key, value, reference) of the entries that are here now and live
-        when reached, whatever happens meanwhile; `direction` is `iter` or `reversed`."""
+    def walk(self, pick: Callable[..., Any], direction: Callable[..., Any] = iter) -> Iterator[Any]:
+        """Iterates over what `pick` picks from (key, value, reference), for the entries that
+        are here now and live when reached; `direction` is `iter` or `reversed`."""
+        index = self.index
         era = self.era = _next_era()
-        items = direction(cast(Iterable[_Item], self.index.items()))
+        items = direction(index.items())
         # Not before `items` was made: too high costs a copy, too low could lose an entry.
-        return self._visit(direction, items, len(self.index), era)
+        return self._visit(pick, direction, index, items, len(index), era)
 
     def _visit(
         self,
-        direction: Callable[[Iterable[_Item]], Iterator[_Item]],
+        pick: Callable[..., Any],
+        direction: Callable[..., Any],
+        index: dict[Any, Any],
         items: Iterator[_Item],
         expected: int,
         era: int,
-    ) -> Iterator[tuple[_K, _V, Any]]:
+    ) -> Iterator[Any]:
         weak_side = self.weak_side
         passed: list[object] = []
-        in_hand: list[tuple[_K, _V, Any]] = []
-        item = key = value = reference = referent = None
-        for item in chain(_until_changed(items), self._rest(direction, passed, expected)):
-            key, value = item
-            reference = item[weak_side]
-            if reference.era >= era:
-                continue
-            passed.append(key)
-            referent = reference()
-            if referent is None:
-                continue
-            if weak_side:
-                in_hand.append((key, referent, reference))
-            else:
-                in_hand.append((referent, value, reference))
-            # A suspended iterator keeps nothing alive that the loop has let go.
-            item = key = value = reference = referent = None
-            yield in_hand.pop()
-
-    def _rest(
-        self,
-        direction: Callable[[Iterable[_Item]], Iterator[_Item]],
-        passed: list[object],
-        expected: int,
-    ) -> Iterator[_Item]:
-        """The items not passed yet, once walking the dict has come to its end.
-
-        Comparing numbers also sees what the dict's iterator does not: entries that it
-        jumped over because as many were inserted as removed, and the dict moved them.
-        """
-        if len(passed) < expected:
-            known = set(map(id, passed))
-            rest = [item for item in _copy_of(self.index.items()) if id(item[0]) not in known]
-            yield from direction(rest)
+        in_hand: list[Any] = []
+        rest = _rest(direction, index, passed, expected)
+        for walks_index, source in ((True, _until_changed(items)), (False, rest)):
+            for item in source:
+                # Entries may have been moved, if as many were removed. No matter when that is
+                # seen: it is for the order only that it should be soon.
+                if walks_index and self.newest >= era:
+                    break
+                key, value = item
+                reference = item[weak_side]
+                if reference.era >= era:
+                    continue
+                passed.append(key)
+                referent = reference()
+                if referent is not None:
+                    if weak_side:
+                        in_hand.append(pick((key, referent, reference)))
+                    else:
+                        in_hand.append(pick((referent, value, reference)))
+                    # Suspended, it keeps nothing alive that the loop lets go.
+                    del item, key, value, reference, referent
+                    yield in_hand.pop()
 
     def check(self) -> None:
         """Verifies the invariants; for tests."""
         index = self.index
-        for key, value in _copy_of(index.items()):
+        for key, value in list(index.items()):
             reference = (key, value)[self.weak_side]
             shown = f"{key!r}: {value!r} in {index!r}, era {self.era}, suspect {self.suspect}"
             assert reference.era <= self.era, f"entry from the future: {shown}"
@@ -273,12 +277,19 @@ def _until_changed(items: Iterator[_Item]) -> Iterator[_Item]:
         return
 
 
-def _copy_of(items: Iterable[_Item]) -> list[_Item]:
-    while True:
-        try:
-            return list(items)
-        except RuntimeError:  # the tuples made a collection start, which changed the dict
-            continue
+def _rest(
+    direction: Callable[..., Any], index: dict[Any, Any], passed: list[object], expected: int
+) -> Iterator[_Item]:
+    """The items of a copy that an iterator has not passed, once it is done with the index."""
+    if len(passed) < expected:
+        known = set(map(id, passed))
+        while True:
+            try:
+                copy = list(index.items())
+                break
+            except RuntimeError:  # the pairs made a collection start, which changed the index
+                continue
+        yield from direction([item for item in copy if id(item[0]) not in known])
 
 
 class _KeyEntries(_Entries[_K, _V]):
@@ -293,10 +304,10 @@ class _KeyEntries(_Entries[_K, _V]):
         owner: ref[Any] = ref(self)
 
         # A default argument, not a closure, and a weak one: no table is in a cycle.
-        def forget(entry: _KeyEntry[_K], owner: ref[Any] = owner) -> None:
+        def forget(entry: object, *, owner: ref[Any] = owner) -> None:
             entries = owner()
             # Anybody can reach this function by `__callback__` and call it at any time.
-            if entries is not None and entry() is None:
+            if entries is not None and isinstance(entry, _KeyEntry) and entry() is None:
                 entries.index.pop(entry, None)
 
         super().__init__(forget, role)
@@ -308,7 +319,7 @@ class _KeyEntries(_Entries[_K, _V]):
         if _callback_may_be_skipped():
             self.suspect = True
         entry = _KeyEntry(key, self.forget)
-        entry.era = self.era
+        entry.era = self.newest = self.era
         return entry
 
     def contains(self, key: object) -> bool:
@@ -360,10 +371,10 @@ class _ValueEntries(_Entries[_K, _V]):
     def __init__(self) -> None:
         owner: ref[Any] = ref(self)
 
-        def forget(entry: _ValueEntry[_K, _V], owner: ref[_ValueEntries[_K, _V]] = owner) -> None:
+        def forget(entry: object, *, owner: ref[Any] = owner) -> None:
             entries = owner()
-            if entries is not None:
-                _remove_if_dead(entries.index, entry.key)
+            if entries is not None and isinstance(entry, _ValueEntry):
+                _remove_if_dead(entries.index, cast(Any, entry).key)
 
         super().__init__(forget, "values of a weak dictionary")
 
@@ -379,7 +390,7 @@ class _ValueEntries(_Entries[_K, _V]):
             _require_referenceable(value, self.role)
             raise
         entry.key = key
-        entry.era = self.era
+        entry.era = self.newest = self.era
         return entry
 
     def contains(self, key: object) -> bool:
@@ -428,9 +439,6 @@ class _ValueEntries(_Entries[_K, _V]):
         return cast(_V, _MISSING) if value is None else value
 
 
-_first, _second, _third, _pair = itemgetter(0), itemgetter(1), itemgetter(2), itemgetter(0, 1)
-
-
 class _Table(Generic[_K, _V]):
     """What all tables share."""
 
@@ -445,11 +453,11 @@ class _Table(Generic[_K, _V]):
         return self._weak_entries.contains(key)
 
     def __iter__(self) -> Iterator[_K]:
-        return map(_first, self._weak_entries.walk())
+        return self._weak_entries.walk(_key)
 
     def __reversed__(self) -> Iterator[_K]:
         """Return an iterator over the live keys or members, newest first."""
-        return map(_first, self._weak_entries.walk(cast(Any, reversed)))
+        return self._weak_entries.walk(_key, reversed)
 
     def __getstate__(self) -> Any:
         """Return the attributes of the instance, without the entries."""
@@ -462,7 +470,7 @@ class _Table(Generic[_K, _V]):
 
     def clear(self) -> None:
         """Remove all entries."""
-        self._weak_entries.index.clear()
+        self._weak_entries.clear()
 
     def _merge(self, other: Any, /) -> None:
         """Store the live entries of another such table."""
@@ -499,14 +507,14 @@ class _MappingTable(_Table[_K, _V]):
 
     def keys(self) -> Iterator[_K]:
         """Return an iterator over the live keys."""
-        return map(_first, self._weak_entries.walk())
+        return self._weak_entries.walk(_key)
 
     def values(self) -> Iterator[_V]:
         """Return an iterator over the values of live entries."""
-        return map(_second, self._weak_entries.walk())
+        return self._weak_entries.walk(_value)
 
     def _items(self) -> Iterator[tuple[_K, _V]]:
-        return map(_pair, self._weak_entries.walk())
+        return self._weak_entries.walk(_pair)
 
     @overload
     def get(self, key: _K, default: None = None) -> _V | None: ...
@@ -591,7 +599,7 @@ class WeakValueTable(_MappingTable[_K, _V]):
 
     def itervaluerefs(self) -> Iterator[KeyedRef[_K, _V]]:
         """Return an iterator over the references to the live values."""
-        return map(_third, self._weak_entries.walk())
+        return self._weak_entries.walk(_reference)
 
     def _getref(self, key: _K, /) -> KeyedRef[_K, _V]:
         """Return the reference to the value for a key."""

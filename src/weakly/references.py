@@ -3,8 +3,9 @@
 `ref` and `proxy` are re-exported: only the interpreter can tell of a death.
 """
 
+import weakref
+from abc import ABCMeta
 from collections.abc import Callable
-from types import MethodType
 from typing import Any, TypeVar
 from weakref import (
     CallableProxyType,
@@ -35,7 +36,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class WeakMethod(ref[F]):
+class WeakMethod(ref[F], metaclass=ABCMeta):
     """A weak reference to a bound method, which outlives any single bound method object.
 
     Calling it gives the method anew while both its object and its function live, else
@@ -103,3 +104,7 @@ class WeakMethod(ref[F]):
         return equal if equal is NotImplemented else not equal
 
     __hash__ = ref.__hash__
+
+
+# Those that the standard library made before `install()` compare themselves with this class.
+WeakMethod.register(weakref.WeakMethod)
