@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import gc
 import sys
-import tracemalloc
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -320,6 +319,7 @@ def test_a_hundred_rounds_leave_nothing(scenario: Callable[[], None]) -> None:
 
 def test_memory_of_a_table_that_is_used_as_a_queue(kind: Kind) -> None:
     """Entries come and go for ever: the memory of the table stays."""
+    tracemalloc = pytest.importorskip("tracemalloc")  # PyPy has the module without its core
     table = kind.cls()
 
     def turn(count: int) -> None:

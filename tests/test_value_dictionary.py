@@ -477,3 +477,35 @@ def test_the_collector_sees_the_keys_that_the_table_owns() -> None:
         if any(each is key for each in seen):
             return
     pytest.fail("the key cannot be reached through tp_traverse: a cycle through it would leak")
+
+
+@pytest.mark.parametrize("change", ["clear", "delete", "pop", "overwrite", "init", "table dies"])
+@pytest.mark.parametrize("grown", [False, True])
+def test_references_met_by_an_iterator_have_their_key(change: str, grown: bool) -> None:
+    """Whether an entry removed meanwhile is visited is open; a reference without its key is not."""
+    values = members(10)
+    mapping: Any = WeakValueDictionary(enumerate(values))
+    iterators = [mapping.itervaluerefs() for _ in range(3)]
+    next(iterators[1])
+    if grown:
+        mapping.update(dict.fromkeys(range(100, 1000), values[0]))
+    if change == "clear":
+        mapping.clear()
+    elif change == "init":
+        mapping.__init__()
+    elif change == "table dies":
+        del mapping
+        let_die()
+    else:
+        for key in range(10):
+            if change == "delete":
+                del mapping[key]
+            elif change == "pop":
+                mapping.pop(key)
+            else:
+                mapping[key] = values[9 - key]
+    for iterator in iterators:
+        for reference in iterator:
+            value = reference()
+            assert value is not None
+            assert reference.key in (value.label, 9 - value.label)

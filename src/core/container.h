@@ -64,6 +64,25 @@ container_length(PyObject *self)
     return length;
 }
 
+/* The object of an entry that was found, as a new reference; NULL if its referent has died,
+ * which then removes the entry. */
+ALWAYS_INLINE PyObject *
+entry_object(Table *table, Kind kind, Place at)
+{
+    if (kind == KEY) {
+        return Py_NewRef(at.row[STRONG]);
+    }
+    PyObject *object;
+    PyObject *ref = at.row[REF];
+    if (UNLIKELY(PyWeakref_GetRef(ref, &object) == 0)) {
+        if (ref_is_dead(ref)) {
+            table_bury(table, kind, ref);
+        }
+        return NULL;
+    }
+    return object;
+}
+
 /* `in`: an object that cannot be referenced weakly is in no table of such objects. */
 ALWAYS_INLINE int
 container_contains(PyObject *self, Kind kind, PyObject *key)
@@ -76,9 +95,10 @@ container_contains(PyObject *self, Kind kind, PyObject *key)
     }
     Py_BEGIN_CRITICAL_SECTION(self);
     found = table_lookup(table, kind, key, &at);
-    if (found == 1 && kind == VALUE && ref_is_dead(at.row[REF])) {
-        table_bury(table, kind, at.row[REF]);
-        found = 0;
+    if (found == 1 && kind == VALUE) {
+        PyObject *value = entry_object(table, VALUE, at);
+        found = value != NULL;
+        Py_XDECREF(value);
     }
     Py_END_CRITICAL_SECTION();
     return found;
@@ -98,17 +118,35 @@ container_reversed(PyObject *self, PyObject *Py_UNUSED(ignored))
                         true);
 }
 
-/* keyrefs(), valuerefs() and a set's references */
+/* keyrefs(), valuerefs() and a set's references. They are gathered before there is a list, so
+ * that nobody sees it half filled and nothing changes meanwhile. */
 static PyObject *
 container_refs(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *refs = NULL;
-    PyObject *it = iterator_new((Table *)self, REFS, false);
-    if (it != NULL) {
-        refs = PySequence_List(it);
-        Py_DECREF(it);
+    Table *table = (Table *)self;
+    PyObject **refs;
+    Py_ssize_t count = 0;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    refs = PyMem_New(PyObject *, (size_t)table->live);
+    for (Py_ssize_t i = 0, used = table->live == 0 || refs == NULL ? 0 : table->rows->used;
+         i < used; i++) {
+        PyObject *ref = row_at(table->rows, table->kind, i)[REF];
+        if (ref != NULL && !ref_is_dead(ref)) {
+            refs[count++] = Py_NewRef(ref);
+        }
     }
-    return refs;
+    Py_END_CRITICAL_SECTION();
+    PyObject *list = refs == NULL ? PyErr_NoMemory() : PyList_New(count);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (list == NULL) {
+            Py_DECREF(refs[i]);
+        }
+        else {
+            PyList_SET_ITEM(list, i, refs[i]);
+        }
+    }
+    PyMem_Free(refs);
+    return list;
 }
 
 static PyObject *

@@ -64,9 +64,22 @@ value_ref_new(State *state, PyObject *referent, DeathCallback *callback, Py_hash
     return ref;
 }
 
+/* Gives a value's entry reference the key, which is taken over: its table forgets it. */
+static void
+value_ref_adopt(PyObject *ref, PyObject *key)
+{
+    PyObject *old;
+    Py_BEGIN_CRITICAL_SECTION(ref);
+    old = ((KeyedRef *)ref)->key;
+    ((KeyedRef *)ref)->key = key;
+    Py_END_CRITICAL_SECTION();
+    gc_show(ref);
+    Py_DECREF(old);
+}
+
 /* Drops a value's entry reference and its key, which an entry owned until now; takes both
- * references over. A reference that somebody else holds as well takes the key with it,
- * because people ask dead references for their keys. */
+ * over. A reference that somebody else holds as well takes the key with it, because people
+ * ask dead references for their keys. */
 static void
 value_ref_release(PyObject *ref, PyObject *key)
 {
@@ -77,13 +90,7 @@ value_ref_release(PyObject *ref, PyObject *key)
         return;
     }
 #endif
-    PyObject *callback;
-    Py_BEGIN_CRITICAL_SECTION(ref);
-    callback = ((KeyedRef *)ref)->key;
-    ((KeyedRef *)ref)->key = key;
-    Py_END_CRITICAL_SECTION();
-    gc_show(ref);
-    Py_DECREF(callback);
+    value_ref_adopt(ref, key);
     Py_DECREF(ref);
 }
 
@@ -110,13 +117,11 @@ keyed_ref_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return self;
 }
 
+/* ref's own takes no key. */
 static int
-keyed_ref_init(PyObject *Py_UNUSED(self), PyObject *args, PyObject *kwargs)
+keyed_ref_init(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
-    static char *names[] = {"ob", "callback", "key", NULL};
-    PyObject *referent, *callback, *key;
-    return PyArg_ParseTupleAndKeywords(args, kwargs, "OOO:KeyedRef", names, &referent, &callback,
-                                       &key) ? 0 : -1;
+    return 0;
 }
 
 /* Straight to the base's deallocator: the detour over that of all heap types costs 15 to

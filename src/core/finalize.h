@@ -137,15 +137,24 @@ finalizer_init(PyObject *op, PyObject *args, PyObject *kwargs)
         return -1;
     }
     PyObject *rest = PyTuple_GetSlice(args, 2, count);
-    PyObject *ref = rest == NULL ? NULL : PyWeakref_NewRef(PyTuple_GET_ITEM(args, 0), op);
+    PyObject *named = NULL;  /* a copy: functools.partial hands out its own */
+    if (rest == NULL) {
+        return -1;
+    }
+    if (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0 && (named = PyDict_Copy(kwargs)) == NULL) {
+        Py_DECREF(rest);
+        return -1;
+    }
+    PyObject *ref = PyWeakref_NewRef(PyTuple_GET_ITEM(args, 0), op);
     if (ref == NULL) {
-        Py_XDECREF(rest);
+        Py_DECREF(rest);
+        Py_XDECREF(named);
         return -1;
     }
     self->ref = ref;
     self->func = Py_NewRef(PyTuple_GET_ITEM(args, 1));
     self->args = rest;
-    self->kwargs = kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0 ? Py_NewRef(kwargs) : NULL;
+    self->kwargs = named;
     finalizer_register(self);
     return 0;
 }

@@ -8,25 +8,6 @@
 
 #include "container.h"
 
-/* The object of an entry that was found, as a new reference; NULL if its referent has died,
- * which then removes the entry. */
-ALWAYS_INLINE PyObject *
-entry_object(Table *table, Kind kind, Place at)
-{
-    if (kind == KEY) {
-        return Py_NewRef(at.row[STRONG]);
-    }
-    PyObject *object;
-    PyObject *ref = at.row[REF];
-    if (UNLIKELY(PyWeakref_GetRef(ref, &object) == 0)) {
-        if (ref_is_dead(ref)) {
-            table_bury(table, kind, ref);
-        }
-        return NULL;
-    }
-    return object;
-}
-
 /* 1 and a new reference to the object of a key, 0 and NULL if there is none, -1 and NULL if an
  * exception was raised. */
 ALWAYS_INLINE int

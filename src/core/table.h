@@ -18,10 +18,9 @@
  * and rows only have the words that their kind needs. A row's reference is owned; a row
  * without one is a tombstone. The hash of a row is in its reference (entry.h).
  *
- * Removal leaves a tombstone in the rows and DUMMY in the index. DUMMY slots are not used
- * again until the next resize, which drops both. Thereby an insertion always lands at the
- * end of its probe sequence, and a look-up that was interrupted half-way by user code which
- * inserted something still meets it.
+ * Removal leaves a tombstone in the rows, unless at the end, and DUMMY in the index. DUMMY
+ * slots are used again, but not while a look-up waits for an __eq__: then insertions land at
+ * the end of their probe sequence, where a look-up that is half-way still meets them.
  *
  * Re-entrancy. These can run any code: __eq__ and __hash__, the release of anything the
  * table owned, and (3.11) whatever allocates an object that the collector tracks. Around
@@ -72,6 +71,7 @@ typedef struct Table {
     void *index;
     Py_ssize_t live;                /* rows that are no tombstones */
     Py_ssize_t fill;                /* slots of the index that are not EMPTY */
+    Py_ssize_t comparing;           /* look-ups that are waiting for an __eq__ */
     size_t layout;                  /* how often rows or index were replaced */
     size_t inserted;                /* how many rows were ever added */
     Kind kind;
@@ -82,7 +82,7 @@ typedef struct Table {
 /* Where a key was found, or would have been. */
 typedef struct {
     PyObject **row;
-    size_t slot;                    /* of the index; not set while there is none */
+    size_t slot;                    /* of the index: the row's, or the first free one */
 } Place;
 
 /* What was taken out of a row: to be released once the table is in order. */
@@ -253,8 +253,9 @@ index_set(void *index, uint8_t log2, size_t slot, Py_ssize_t value)
     for (size_t perturb_ = (size_t)(hash), slot = perturb_ & (mask);;                \
          perturb_ >>= 5, slot = (slot * 5 + perturb_ + 1) & (mask))
 
+/* The first EMPTY slot of the probe sequence of a hash. */
 ALWAYS_INLINE size_t
-index_free_slot(const void *index, uint8_t log2, Py_hash_t hash)
+index_empty_slot(const void *index, uint8_t log2, Py_hash_t hash)
 {
     PROBE(slot, index_mask(log2), hash) {
         if (index_get(index, log2, slot) == EMPTY) {
@@ -407,7 +408,7 @@ table_resize(Table *table, Kind kind, Py_ssize_t wanted)
                 Py_INCREF(*row_strong(to, kind));
             }
         }
-        index_set(index, log2, index_free_slot(index, log2, ref_hash(to[REF], kind)),
+        index_set(index, log2, index_empty_slot(index, log2, ref_hash(to[REF], kind)),
                   rows->used++);
         to += row_words(kind);
     }
@@ -446,7 +447,7 @@ table_reserve(Table *table, Kind kind, Py_ssize_t count)
 
 /* Adding and removing rows: these call nobody and cannot fail. */
 
-/* Adds a row at an EMPTY slot of the index, the last of its probe sequence; takes over `ref`
+/* Adds a row at a free slot of the index on the probe sequence of its hash; takes over `ref`
  * and, if any, the strong word. There is room. */
 static inline void
 table_append(Table *table, Kind kind, size_t slot, PyObject *ref, PyObject *subject,
@@ -462,18 +463,20 @@ table_append(Table *table, Kind kind, size_t slot, PyObject *ref, PyObject *subj
     if (kind != SET) {
         rows_trace(rows, *row_strong(row, kind));
     }
+    table->fill += index_get(table->index, table->log2, slot) == EMPTY;
     index_set(table->index, table->log2, slot, rows->used++);
-    table->fill++;
     table->live++;
     table->inserted++;
     table->suspect |= is_collecting(table->state);
     ASSERT_CONSISTENT(table);
 }
 
-/* Takes the contents of a row out and leaves a tombstone. */
+/* Takes the contents of a row out and leaves a tombstone; at the end of rows which no
+ * iterator reads not even that. */
 static inline Taken
 table_take(Table *table, Kind kind, Place at)
 {
+    Rows *rows = table->rows;
     PyObject **row = at.row;
     Taken taken = {row[REF], kind == SET ? NULL : *row_strong(row, kind)};
     row[REF] = NULL;
@@ -483,6 +486,11 @@ table_take(Table *table, Kind kind, Place at)
     }
     index_set(table->index, table->log2, at.slot, DUMMY);
     table->live--;
+    if (row == row_at(rows, kind, rows->used - 1) && SHARED_COUNT(&rows->pins) == 0) {
+        do {
+            rows->used--;
+        } while (rows->used > 0 && row_at(rows, kind, rows->used - 1)[REF] == NULL);
+    }
     ASSERT_CONSISTENT(table);
     return taken;
 }
@@ -556,13 +564,17 @@ restart:
         return 0;
     }
     size_t layout = table->layout;
+    bool free_seen = false;
     PROBE(slot, index_mask(table->log2), hash) {
         Py_ssize_t ix = index_get(table->index, table->log2, slot);
-        if (ix == EMPTY) {
-            at->slot = slot;
-            return 0;
-        }
         if (ix < 0) {
+            if (!free_seen) {
+                free_seen = true;
+                at->slot = slot;
+            }
+            if (ix == EMPTY) {
+                return 0;
+            }
             continue;
         }
         PyObject **row = row_at(table->rows, kind, ix);
@@ -586,7 +598,9 @@ restart:
             }
             continue;  /* on its way out, its callback yet to come */
         }
+        table->comparing++;
         int equal = PyObject_RichCompareBool(other, key, Py_EQ);
+        table->comparing--;
         /* Is it still this row that was compared? While we hold `other`, its address proves
          * it; once we let go, that no row was added does. */
         bool same = table->layout == layout && row[REF] == ref && row[SUBJECT] == other;
@@ -613,8 +627,8 @@ table_find(Table *table, Kind kind, PyObject *key, Py_hash_t hash, Place *at)
     if (table->index == NULL) {
         return 0;
     }
-    size_t mask = index_mask(table->log2);
-    PROBE(slot, mask, hash) {
+    bool free_seen = false;
+    PROBE(slot, index_mask(table->log2), hash) {
         Py_ssize_t ix = index_get(table->index, table->log2, slot);
         if (LIKELY(ix >= 0)) {
             PyObject **row = row_at(table->rows, kind, ix);
@@ -627,9 +641,14 @@ table_find(Table *table, Kind kind, PyObject *key, Py_hash_t hash, Place *at)
                 return table_find_equal(table, kind, key, hash, at);
             }
         }
-        else if (ix == EMPTY) {
-            at->slot = slot;
-            return 0;
+        else {
+            if (!free_seen) {
+                free_seen = true;
+                at->slot = slot;
+            }
+            if (LIKELY(ix == EMPTY)) {
+                return 0;
+            }
         }
     }
 }
@@ -763,8 +782,8 @@ table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *obje
             return -1;
         }
         if (!found && inserted == table->inserted && table_has_room(table)) {
-            if (layout != table->layout) {
-                at.slot = index_free_slot(table->index, table->log2, hash);
+            if (UNLIKELY(layout != table->layout || table->comparing > 0)) {
+                at.slot = index_empty_slot(table->index, table->log2, hash);
             }
             table_append(table, kind, at.slot, ref, kind == VALUE ? Py_NewRef(key) : key,
                          kind == KEY ? Py_NewRef(object) : NULL);
@@ -859,7 +878,6 @@ table_merge(Table *table, Kind kind, Table *other)
 static int
 table_pop_newest(Table *table, Kind kind, PyObject **referent, PyObject **strong)
 {
-    bool only_tombstones_above = true;
     Py_ssize_t i = table->rows == NULL ? 0 : table->rows->used;
     while (i > 0) {
         PyObject *ref = row_at(table->rows, kind, --i)[REF];
@@ -871,17 +889,11 @@ table_pop_newest(Table *table, Kind kind, PyObject **referent, PyObject **strong
                 table_bury(table, kind, ref);  /* any code: start over */
                 i = table->rows == NULL ? 0 : table->rows->used;
             }
-            else {
-                only_tombstones_above = false;
-            }
             continue;
         }
         Place at = {NULL, 0};
         table_find_ref(table, kind, ref, &at);
         Taken taken = table_take(table, kind, at);
-        if (only_tombstones_above && SHARED_COUNT(&table->rows->pins) == 0) {
-            table->rows->used = i;  /* so that popping all takes linear time */
-        }
         *strong = Py_XNewRef(taken.strong);
         taken_release(taken, kind);
         return 1;
@@ -894,6 +906,14 @@ table_clear(Table *table)
 {
     Rows *rows = table->rows;
     void *index = table->index;
+    if (rows != NULL && rows->kind == VALUE && SHARED_COUNT(&rows->pins) > 0) {
+        for (Py_ssize_t i = 0; i < rows->used; i++) {
+            PyObject **row = row_at(rows, VALUE, i);
+            if (row[REF] != NULL) {  /* an iterator may hand it out yet */
+                value_ref_adopt(row[REF], Py_NewRef(row[SUBJECT]));
+            }
+        }
+    }
     table->rows = NULL;
     table->index = NULL;
     table->live = 0;

@@ -8,6 +8,7 @@ here and never asks which they are.
 import os
 import sys
 import warnings
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 __all__ = [
@@ -33,7 +34,7 @@ def _use_c_core() -> bool:
     if wish == "1":
         return False
     try:
-        from . import _core  # noqa: F401 - only asked whether it is there
+        import_module("._core", __package__)
     except ImportError as error:
         if wish == "0":
             raise ImportError(

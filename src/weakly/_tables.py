@@ -622,7 +622,7 @@ class WeakSetTable(_Table[_T, None]):
 
     def add(self, member: _T, /) -> None:
         """Add a member, unless an equal one is there. O(1)."""
-        self._weak_entries.put_default(member, None)
+        self._weak_entries.put(member, None)
 
     def discard(self, member: _T, /) -> None:
         """Remove a member if it is there. O(1)."""

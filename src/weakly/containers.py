@@ -11,20 +11,35 @@ operation on a table is atomic under threads; the operations made of several (`u
 the set operators, comparisons) are not.
 """
 
+# Operators check what they are given: programs need not be typed.
+# pyright: reportUnnecessaryIsInstance=false
+
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSet, Set
 from copy import deepcopy
 from itertools import chain
 from reprlib import recursive_repr
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, overload
 from weakref import ref
 
 from ._implementation import KeyedRef, WeakKeyTable, WeakSetTable, WeakValueTable
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsGetItem, SupportsKeysAndGetItem
 
 __all__ = ["WeakKeyDictionary", "WeakSet", "WeakValueDictionary"]
 
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
+# What the other operand of an operator brings in.
+K2 = TypeVar("K2")
+V2 = TypeVar("V2")
+T2 = TypeVar("T2")
+
+# What a dictionary can be filled from.
+_Entries: TypeAlias = "SupportsKeysAndGetItem[K, V] | Iterable[tuple[K, V]]"
 
 _ABSENT: Any = object()
 
@@ -66,8 +81,9 @@ class _StdlibInternals:
 
         Entries here need no help to go, so all that is left to do is what the name says.
         """
+        selfref = ref(self)
 
-        def remove(wr: ref[Any], selfref: Callable[[], Any] = ref(self)) -> None:
+        def remove(wr: ref[Any], selfref: Callable[[], Any] = selfref) -> None:
             self = selfref()
             if self is not None:
                 self._remove_reference(wr)
@@ -83,6 +99,12 @@ class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
     _extend: Callable[[list[K], list[V]], None]
     _merge: Callable[[Any], None]
 
+    @overload
+    @classmethod
+    def fromkeys(cls, iterable: Iterable[K], /) -> Self: ...
+    @overload
+    @classmethod
+    def fromkeys(cls, iterable: Iterable[K], value: V, /) -> Self: ...
     @classmethod
     def fromkeys(cls, iterable: Iterable[K], value: Any = None, /) -> Self:
         """Return a new dictionary with the keys of `iterable`, all with the same value."""
@@ -91,6 +113,12 @@ class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
             self[key] = value
         return self
 
+    @overload
+    def update(self, other: _Entries[K, V] | None = None, /) -> None: ...
+    @overload
+    def update(
+        self: SupportsGetItem[str, V], other: _Entries[str, V] | None = None, /, **kwargs: V
+    ) -> None: ...
     def update(self, other: Any = None, /, **kwargs: Any) -> None:
         """Take over the entries of a mapping or of an iterable of pairs, then the keywords.
 
@@ -111,14 +139,14 @@ class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
             items = [*source.items(), *kwargs.items()]
             self._extend([key for key, _ in items], [value for _, value in items])
 
-    def __or__(self, other: Any) -> Any:
+    def __or__(self, other: Mapping[Any, Any], /) -> Any:
         if not isinstance(other, Mapping):
             return NotImplemented
         new = self.copy()
         new.update(other)
         return new
 
-    def __ror__(self, other: Any) -> Any:
+    def __ror__(self, other: Mapping[Any, Any], /) -> Any:
         if not isinstance(other, Mapping):
             return NotImplemented
         new = self.__class__()
@@ -126,7 +154,7 @@ class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
         new.update(self)
         return new
 
-    def __ior__(self, other: Any) -> Self:
+    def __ior__(self, other: _Entries[K, V], /) -> Self:
         self.update(other)
         return self
 
@@ -152,13 +180,18 @@ class WeakKeyDictionary(WeakKeyTable[K, V], _WeakMapping[K, V]):
     that cannot be weakly referenced or is not hashable.
     """
 
-    def __init__(self, dict: Mapping[K, V] | Iterable[tuple[K, V]] | None = None) -> None:
+    def __init__(self, dict: _Entries[K, V] | None = None) -> None:
         if len(self):
             self.clear()
         if dict is not None:
             self.update(dict)
 
-    def copy(self) -> "WeakKeyDictionary[K, V]":
+    if TYPE_CHECKING:
+
+        def __or__(self, other: Mapping[K2, V2], /) -> WeakKeyDictionary[K | K2, V | V2]: ...
+        def __ror__(self, other: Mapping[K2, V2], /) -> WeakKeyDictionary[K | K2, V | V2]: ...
+
+    def copy(self) -> WeakKeyDictionary[K, V]:
         """Return a new dictionary with the same live entries. O(n), without comparing keys."""
         new: WeakKeyDictionary[K, V] = WeakKeyDictionary()
         new.update(self)
@@ -172,7 +205,7 @@ class WeakKeyDictionary(WeakKeyTable[K, V], _WeakMapping[K, V]):
         return new
 
     @property
-    def data(self) -> "_KeyData[K, V]":
+    def data(self) -> _KeyData[K, V]:
         """The entries by reference to their key, as the standard library keeps them: live."""
         return _KeyData(self)
 
@@ -187,14 +220,23 @@ class WeakValueDictionary(WeakValueTable[K, V], _WeakMapping[K, V]):
     value that cannot be weakly referenced or a key that is not hashable.
     """
 
+    @overload
+    def __init__(self, other: _Entries[K, V] = (), /) -> None: ...
+    @overload
     def __init__(
-        self, other: Mapping[K, V] | Iterable[tuple[K, V]] = (), /, **kw: V
-    ) -> None:
+        self: WeakValueDictionary[str, V], other: _Entries[str, V] = (), /, **kw: V
+    ) -> None: ...
+    def __init__(self, other: Any = (), /, **kw: Any) -> None:
         if len(self):
             self.clear()
         self.update(other, **kw)
 
-    def copy(self) -> "WeakValueDictionary[K, V]":
+    if TYPE_CHECKING:
+
+        def __or__(self, other: Mapping[K2, V2], /) -> WeakValueDictionary[K | K2, V | V2]: ...
+        def __ror__(self, other: Mapping[K2, V2], /) -> WeakValueDictionary[K | K2, V | V2]: ...
+
+    def copy(self) -> WeakValueDictionary[K, V]:
         """Return a new dictionary with the same live entries. O(n)."""
         new: WeakValueDictionary[K, V] = WeakValueDictionary()
         new.update(self)
@@ -208,7 +250,7 @@ class WeakValueDictionary(WeakValueTable[K, V], _WeakMapping[K, V]):
         return new
 
     @property
-    def data(self) -> "_ValueData[K, V]":
+    def data(self) -> _ValueData[K, V]:
         """The references to the values by key, as the standard library keeps them: live."""
         return _ValueData(self)
 
@@ -265,7 +307,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
         else:
             self._extend(list(chain.from_iterable(others)))
 
-    def __ior__(self, other: Iterable[T]) -> Self:
+    def __ior__(self, other: Iterable[T]) -> Self:  # type: ignore[override, misc]
         self.update(other)
         return self
 
@@ -297,15 +339,15 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
             else:
                 self.add(member)
 
-    def __ixor__(self, other: Iterable[T]) -> Self:
+    def __ixor__(self, other: Iterable[T]) -> Self:  # type: ignore[override, misc]
         self.symmetric_difference_update(other)
         return self
 
     # New sets
 
-    def union(self, *others: Iterable[T]) -> Self:
+    def union(self, *others: Iterable[T2]) -> WeakSet[T | T2]:
         """Return a new set with the members of this one and of all others. O(n)."""
-        new = self.copy()
+        new: WeakSet[Any] = self.copy()
         new.update(*others)
         return new
 
@@ -315,7 +357,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
         new.difference_update(*others)
         return new
 
-    def intersection(self, *others: Iterable[T]) -> Self:
+    def intersection(self, *others: Iterable[Any]) -> Self:
         """Return a new set with the members that all others have too. O(n).
 
         Of two equal objects it holds the other's, like the standard library.
@@ -325,28 +367,29 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
             new = self.__class__(list(filter(new.__contains__, other)))
         return new if others else self.copy()
 
-    def symmetric_difference(self, other: Iterable[T]) -> Self:
+    def symmetric_difference(self, other: Iterable[T2]) -> WeakSet[T | T2]:
         """Return a new set with the members that exactly one of the two has. O(n)."""
-        new = self.copy()
+        new: WeakSet[Any] = self.copy()
         new.symmetric_difference_update(other)
         return new
 
-    def __or__(self, other: Iterable[T]) -> Self:
+    def __or__(self, other: Iterable[T2]) -> WeakSet[T | T2]:
         return self.union(other)
 
     def __sub__(self, other: Iterable[Any]) -> Self:
         return self.difference(other)
 
-    def __and__(self, other: Iterable[T]) -> Self:
+    def __and__(self, other: Iterable[Any]) -> Self:
         return self.intersection(other)
 
-    def __xor__(self, other: Iterable[T]) -> Self:
+    def __xor__(self, other: Iterable[T2]) -> WeakSet[T | T2]:
         return self.symmetric_difference(other)
 
-    def __ror__(self, other: Set[T]) -> Self:
+    def __ror__(self, other: Set[T2]) -> WeakSet[T | T2]:
         if not isinstance(other, Set):
             return NotImplemented
-        return self.__class__(chain(other, self))
+        new: type[WeakSet[Any]] = self.__class__
+        return new(chain(other, self))
 
     def __rsub__(self, other: Set[T]) -> Self:
         if not isinstance(other, Set):
@@ -396,7 +439,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
     __hash__: ClassVar[None]  # type: ignore[assignment]  # mutable, like set
 
     @property
-    def data(self) -> "_SetData[T]":
+    def data(self) -> _SetData[T]:
         """The references to the members, as the standard library keeps them: live."""
         return _SetData(self)
 

@@ -1,8 +1,12 @@
 """Clean-up after objects: `finalize`, and what it does when the interpreter exits."""
 
+from __future__ import annotations
+
 import gc
 import sys
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 from weakref import ref
 
 from ._implementation import Finalizer, finalizers_created, live_finalizers, stop_finalizers
@@ -10,7 +14,11 @@ from ._implementation import Finalizer, finalizers_created, live_finalizers, sto
 __all__ = ["finalize"]
 
 
-class _Info(NamedTuple):
+P = ParamSpec("P")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class _Info(SimpleNamespace):
     """What the standard library's registry keeps for a finalizer."""
 
     weakref: ref[Any] | None
@@ -24,19 +32,24 @@ class _Info(NamedTuple):
 class _Registry:
     """`finalize._registry`: the live finalizers and their contents, oldest first."""
 
-    def __get__(self, instance: object, owner: object) -> dict["finalize", _Info]:
-        registry: dict[finalize, _Info] = {}
+    def __get__(self, instance: object, owner: object) -> dict[finalize[..., Any], _Info]:
+        registry: dict[finalize[..., Any], _Info] = {}
         for index, finalizer in enumerate(live_finalizers()):
             content = finalizer.peek()
             if content is not None and isinstance(finalizer, finalize):
                 obj, func, args, kwargs = content
                 registry[finalizer] = _Info(
-                    ref(obj), func, args, kwargs or None, finalizer.atexit, index
+                    weakref=ref(obj),
+                    func=func,
+                    args=args,
+                    kwargs=kwargs or None,
+                    atexit=finalizer.atexit,
+                    index=index,
                 )
         return registry
 
 
-class finalize(Finalizer):
+class finalize(Finalizer, Generic[P, T_co]):
     """Call `func(*args, **kwargs)` once `obj` dies, or earlier when the finalizer is called.
 
     A finalizer keeps itself, the function and its arguments alive until it has been called
@@ -49,6 +62,18 @@ class finalize(Finalizer):
     """
 
     __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, obj: T_co, func: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs
+        ) -> None: ...
+        def detach(
+            self,
+        ) -> tuple[T_co, Callable[P, Any], tuple[Any, ...], dict[str, Any]] | None: ...
+        def peek(
+            self,
+        ) -> tuple[T_co, Callable[P, Any], tuple[Any, ...], dict[str, Any]] | None: ...
 
     _shutdown: ClassVar[bool] = False
     _registry: ClassVar[Any] = _Registry()
@@ -74,8 +99,8 @@ class finalize(Finalizer):
                     break
                 try:
                     pending.pop()()
-                except Exception:
-                    sys.excepthook(*sys.exc_info())
+                except Exception as error:
+                    sys.excepthook(type(error), error, error.__traceback__)
         finally:
             finalize._shutdown = True
             stop_finalizers()

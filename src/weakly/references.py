@@ -35,6 +35,8 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_ref: type[ref[Any]] = ref  # as the type checkers must see it where its methods are called
+
 
 class WeakMethod(ref[F], metaclass=ABCMeta):
     """A weak reference to a bound method, which outlives any single bound method object.
@@ -63,7 +65,7 @@ class WeakMethod(ref[F], metaclass=ABCMeta):
                 "use ref() for anything else"
             ) from None
         if callback is None:
-            self = ref.__new__(cls, obj)
+            self = _ref.__new__(cls, obj)
             self._func_ref = ref(func)
         else:
 
@@ -74,19 +76,20 @@ class WeakMethod(ref[F], metaclass=ABCMeta):
                     call, self._callback = self._callback, None
                     call(self)
 
-            self = ref.__new__(cls, obj, died)
+            self = _ref.__new__(cls, obj, died)
             self._func_ref = ref(func, died)
             selfref = ref(self)  # weak, so that the callbacks make no cycle
         self._callback = callback
         self._meth_type = type(meth)
         return self
 
-    def __call__(self) -> Any:
+    def __call__(self) -> F | None:
         obj = super().__call__()
         func = self._func_ref()
         if obj is None or func is None:
             return None
-        return self._meth_type(func, obj)
+        method: F = self._meth_type(func, obj)
+        return method
 
     @property
     def _alive(self) -> bool:
@@ -97,13 +100,13 @@ class WeakMethod(ref[F], metaclass=ABCMeta):
             return NotImplemented
         if not self._alive or not other._alive:
             return self is other
-        return ref.__eq__(self, other) and self._func_ref == other._func_ref
+        return _ref.__eq__(self, other) and self._func_ref == other._func_ref
 
     def __ne__(self, other: object) -> bool:  # ref has its own, which must not be found first
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 
-    __hash__ = ref.__hash__
+    __hash__ = _ref.__hash__
 
 
 # Those that the standard library made before `install()` compare themselves with this class.
