@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,27 +95,34 @@ def _interpreter_state(request: pytest.FixtureRequest) -> Iterator[list[Unraisab
         seen.append(Unraisable(args.exc_type, str(args.exc_value)))
 
     before = sys.unraisablehook
-    enabled, thresholds, callbacks = gc.isenabled(), _thresholds(), list(gc.callbacks)
-    interval = None if PYPY else sys.getswitchinterval()
+    restore = _restore_collector()
     sys.unraisablehook = hook
     try:
         yield seen
     finally:
         replaced = sys.unraisablehook is not hook
         sys.unraisablehook = before
-        (gc.enable if enabled else gc.disable)()
-        if thresholds is not None:
-            gc.set_threshold(*thresholds)
-        gc.callbacks[:] = callbacks  # weakly's own hook must arm itself again
-        if interval is not None:
-            sys.setswitchinterval(interval)
+        restore()
     assert not replaced, "sys.unraisablehook was not restored"
     if "unraisable" not in request.fixturenames:
         assert seen == []
 
 
-def _thresholds() -> tuple[int, ...] | None:
-    return None if PYPY else gc.get_threshold()
+def _restore_collector() -> Callable[[], None]:
+    """Notes the settings of the collector and the threads; call what it returns to restore them."""
+    enabled = gc.isenabled()
+    if PYPY:  # has no more than that
+        return gc.enable if enabled else gc.disable
+    thresholds, callbacks = gc.get_threshold(), list(gc.callbacks)
+    interval = sys.getswitchinterval()
+
+    def restore() -> None:
+        (gc.enable if enabled else gc.disable)()
+        gc.set_threshold(*thresholds)
+        gc.callbacks[:] = callbacks  # weakly's own hook must arm itself again
+        sys.setswitchinterval(interval)
+
+    return restore
 
 
 @pytest.fixture

@@ -48,13 +48,20 @@ PyWeakref_GetRef(PyObject *ref, PyObject **object)
     return 1;
 }
 
-static inline int
-PyObject_GetOptionalAttr(PyObject *object, PyObject *name, PyObject **result)
-{
-    return _PyObject_LookupAttr(object, name, result);
-}
-
 #endif
+
+/* An attribute of a type: 1 and a new reference, 0 and NULL if there is none (without the
+ * price of an AttributeError, which 3.11 would make and drop), -1 on failure. */
+static inline int
+type_attribute(PyTypeObject *type, PyObject *name, PyObject **result)
+{
+#if PY_VERSION_HEX < 0x030D0000
+    *result = Py_XNewRef(_PyType_Lookup(type, name));
+    return *result != NULL;
+#else
+    return PyObject_GetOptionalAttr((PyObject *)type, name, result);
+#endif
+}
 
 /* Fields that other threads read without the table's lock on builds without the GIL. */
 #ifdef Py_GIL_DISABLED
@@ -76,6 +83,16 @@ PyObject_GetOptionalAttr(PyObject *object, PyObject *name, PyObject **result)
 #  define MUTEX_LOCK(object, field) ((void)(object))
 #  define MUTEX_UNLOCK(object, field) ((void)(object))
 #endif
+
+/* Are two strings equal? Exact ones, of which equal ones are always of one kind. */
+static inline bool
+is_same_str(PyObject *a, PyObject *b)
+{
+    return PyUnicode_GET_LENGTH(a) == PyUnicode_GET_LENGTH(b)
+           && PyUnicode_KIND(a) == PyUnicode_KIND(b)
+           && memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b),
+                     (size_t)PyUnicode_GET_LENGTH(a) * (size_t)PyUnicode_KIND(a)) == 0;
+}
 
 /* Can objects of this type be weakly referenced? */
 static inline bool

@@ -33,7 +33,7 @@ mapping_missing(PyObject *self, PyObject *key)
 {
     PyObject *missing, *result;
     PyObject *name = ((Table *)self)->state->str_missing;
-    if (PyObject_GetOptionalAttr((PyObject *)Py_TYPE(self), name, &missing) < 0) {
+    if (type_attribute(Py_TYPE(self), name, &missing) < 0) {
         return NULL;
     }
     if (missing == NULL) {
@@ -97,10 +97,15 @@ mapping_ass_subscript(PyObject *self, Kind kind, PyObject *key, PyObject *object
 }
 
 /* The arguments (key, default=None) of get() and setdefault(), borrowed. */
-static int
+static inline int
 parse_key_default(const char *name, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                   PyObject **key, PyObject **fallback)
 {
+    if (LIKELY(kwnames == NULL && (nargs == 1 || nargs == 2))) {
+        *key = args[0];
+        *fallback = nargs == 2 ? args[1] : Py_None;
+        return 0;
+    }
     Py_ssize_t keywords = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     *key = nargs > 0 ? args[0] : NULL;
     *fallback = nargs > 1 ? args[1] : NULL;

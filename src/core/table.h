@@ -638,7 +638,14 @@ table_find(Table *table, Kind kind, PyObject *key, Py_hash_t hash, Place *at)
                 return 1;
             }
             if (ref_hash(row[REF], kind) == hash) {
-                return table_find_equal(table, kind, key, hash, at);
+                if (kind != VALUE || !PyUnicode_CheckExact(key)
+                    || !PyUnicode_CheckExact(row[SUBJECT])) {
+                    return table_find_equal(table, kind, key, hash, at);
+                }
+                if (LIKELY(is_same_str(key, row[SUBJECT]))) {
+                    *at = (Place){row, slot};
+                    return 1;
+                }
             }
         }
         else {

@@ -6,10 +6,10 @@ variables), so that `WeakKeyTable.get` is a method that can be called.
 
 from collections.abc import Callable, Iterator, MutableMapping, MutableSet
 from types import GenericAlias
-from typing import Any, Generic, overload
+from typing import Any, Generic, Self, overload
 from weakref import ref
 
-from typing_extensions import Self, TypeVar
+from typing_extensions import TypeVar
 
 _K = TypeVar("_K", default=Any)
 _V = TypeVar("_V", default=Any)

@@ -203,8 +203,10 @@ class _Entries(Generic[_K, _V]):
 
     def drop_dead(self) -> None:
         """Removes the entries whose references died without their callbacks."""
-        # First, so that an insertion from within a collection meanwhile is not forgotten.
-        self.suspect = _callback_may_be_skipped()
+        # In this order, so that an insertion from within a collection is never forgotten.
+        self.suspect = False
+        if _callback_may_be_skipped():
+            self.suspect = True
         for reference in self.references():
             if reference() is None:
                 self.forget(reference)

@@ -11,8 +11,10 @@ operation on a table is atomic under threads; the operations made of several (`u
 the set operators, comparisons) are not.
 """
 
-# Operators check what they are given: programs need not be typed.
-# pyright: reportUnnecessaryIsInstance=false
+# Programs need not be typed: operators and the like look at what they are given, and what
+# they find by isinstance() or type() has no known parameters.
+# pyright: reportUnnecessaryIsInstance=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from weakref import ref
 from ._implementation import KeyedRef, WeakKeyTable, WeakSetTable, WeakValueTable
 
 if TYPE_CHECKING:
-    from _typeshed import SupportsGetItem, SupportsKeysAndGetItem
+    from _typeshed import SupportsKeysAndGetItem
 
 __all__ = ["WeakKeyDictionary", "WeakSet", "WeakValueDictionary"]
 
@@ -96,7 +98,7 @@ class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
 
     __slots__ = ()
 
-    _extend: Callable[[list[K], list[V]], None]
+    _extend: Callable[[list[Any], list[Any]], None]
     _merge: Callable[[Any], None]
 
     @overload
@@ -113,13 +115,7 @@ class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
             self[key] = value
         return self
 
-    @overload
-    def update(self, other: _Entries[K, V] | None = None, /) -> None: ...
-    @overload
-    def update(
-        self: SupportsGetItem[str, V], other: _Entries[str, V] | None = None, /, **kwargs: V
-    ) -> None: ...
-    def update(self, other: Any = None, /, **kwargs: Any) -> None:
+    def update(self, other: _Entries[K, V] | None = None, /, **kwargs: V) -> None:
         """Take over the entries of a mapping or of an iterable of pairs, then the keywords.
 
         Raises TypeError, and changes nothing, if one of the keys or values is of a type
@@ -139,14 +135,14 @@ class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
             items = [*source.items(), *kwargs.items()]
             self._extend([key for key, _ in items], [value for _, value in items])
 
-    def __or__(self, other: Mapping[Any, Any], /) -> Any:
+    def __or__(self, other: Mapping[K, V], /) -> Any:
         if not isinstance(other, Mapping):
             return NotImplemented
         new = self.copy()
         new.update(other)
         return new
 
-    def __ror__(self, other: Mapping[Any, Any], /) -> Any:
+    def __ror__(self, other: Mapping[K, V], /) -> Any:
         if not isinstance(other, Mapping):
             return NotImplemented
         new = self.__class__()
@@ -170,7 +166,7 @@ class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
         return f"<{type(self).__name__} at {id(self):#x}: {{{entries}}}>"
 
 
-class WeakKeyDictionary(WeakKeyTable[K, V], _WeakMapping[K, V]):
+class WeakKeyDictionary(WeakKeyTable[K, V], _WeakMapping[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]  # no views
     """A dictionary that does not keep its keys alive: an entry goes when its key dies.
 
     Keys are compared by equality, an identical one without calling `__eq__`. A value that
@@ -213,7 +209,7 @@ class WeakKeyDictionary(WeakKeyTable[K, V], _WeakMapping[K, V]):
         self.data.pop(wr, None)
 
 
-class WeakValueDictionary(WeakValueTable[K, V], _WeakMapping[K, V]):
+class WeakValueDictionary(WeakValueTable[K, V], _WeakMapping[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]  # no views
     """A dictionary that does not keep its values alive: an entry goes when its value dies.
 
     `other` is a mapping or an iterable of pairs to start from. Raises TypeError for a
@@ -224,7 +220,7 @@ class WeakValueDictionary(WeakValueTable[K, V], _WeakMapping[K, V]):
     def __init__(self, other: _Entries[K, V] = (), /) -> None: ...
     @overload
     def __init__(
-        self: WeakValueDictionary[str, V], other: _Entries[str, V] = (), /, **kw: V
+        self: WeakValueDictionary[str, V2], other: _Entries[str, V2] = (), /, **kw: V2
     ) -> None: ...
     def __init__(self, other: Any = (), /, **kw: Any) -> None:
         if len(self):
@@ -244,7 +240,8 @@ class WeakValueDictionary(WeakValueTable[K, V], _WeakMapping[K, V]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a dictionary with copies of the keys and the same values."""
-        memo[id(self)] = new = self.__class__()
+        new: Self = self.__class__()
+        memo[id(self)] = new
         for key, value in self.items():
             new[deepcopy(key, memo)] = value
         return new
@@ -347,7 +344,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
     def union(self, *others: Iterable[T2]) -> WeakSet[T | T2]:
         """Return a new set with the members of this one and of all others. O(n)."""
-        new: WeakSet[Any] = self.copy()
+        new: WeakSet[T | T2] = self.copy()  # type: ignore[assignment]  # widened next
         new.update(*others)
         return new
 
@@ -369,7 +366,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
     def symmetric_difference(self, other: Iterable[T2]) -> WeakSet[T | T2]:
         """Return a new set with the members that exactly one of the two has. O(n)."""
-        new: WeakSet[Any] = self.copy()
+        new: WeakSet[T | T2] = self.copy()  # type: ignore[assignment]  # widened next
         new.symmetric_difference_update(other)
         return new
 
@@ -385,11 +382,10 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
     def __xor__(self, other: Iterable[T2]) -> WeakSet[T | T2]:
         return self.symmetric_difference(other)
 
-    def __ror__(self, other: Set[T2]) -> WeakSet[T | T2]:
+    def __ror__(self, other: Set[T]) -> Self:
         if not isinstance(other, Set):
             return NotImplemented
-        new: type[WeakSet[Any]] = self.__class__
-        return new(chain(other, self))
+        return self.__class__(chain(other, self))
 
     def __rsub__(self, other: Set[T]) -> Self:
         if not isinstance(other, Set):
@@ -399,7 +395,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
     def __rand__(self, other: Set[T]) -> Self:
         return self.intersection(other) if isinstance(other, Set) else NotImplemented
 
-    def __rxor__(self, other: Set[T]) -> Self:
+    def __rxor__(self, other: Set[T]) -> WeakSet[T]:
         return self.symmetric_difference(other) if isinstance(other, Set) else NotImplemented
 
     # Comparing
@@ -447,7 +443,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
         self.data.discard(wr)
 
 
-MutableSet.register(WeakSet)
+MutableSet.register(WeakSet)  # pyright: ignore[reportAttributeAccessIssue]  # for it a protocol
 
 
 def _members(other: Iterable[Any]) -> WeakSet[Any] | set[Any]:

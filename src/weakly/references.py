@@ -100,7 +100,7 @@ class WeakMethod(ref[F], metaclass=ABCMeta):
             return NotImplemented
         if not self._alive or not other._alive:
             return self is other
-        return _ref.__eq__(self, other) and self._func_ref == other._func_ref
+        return _ref.__eq__(self, other) and self._func_ref == other._func_ref  # pyright: ignore[reportUnknownArgumentType]  # isinstance() knows no parameters
 
     def __ne__(self, other: object) -> bool:  # ref has its own, which must not be found first
         equal = self.__eq__(other)

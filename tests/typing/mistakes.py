@@ -18,12 +18,12 @@ def mistakes(key: Key) -> None:
     table[key] = "one"  # type: ignore[assignment]
     table["key"] = 1  # type: ignore[index]
     name: str = table[key]  # type: ignore[assignment]
-    table.update({key: "one"})  # type: ignore[dict-item]
+    table.update({key: "one"})  # type: ignore[arg-type]
 
     cache: WeakValueDictionary[str, Key] = WeakValueDictionary()
     cache[1] = key  # type: ignore[index]
     found: Key = cache.get(name)  # type: ignore[assignment]
-    cache.update(found=1)  # type: ignore[call-overload]
+    cache.update(found=1)  # type: ignore[arg-type]
 
     members: WeakSet[Key] = WeakSet()
     members.add(found.__class__)  # type: ignore[arg-type]
