@@ -9,7 +9,7 @@ import weakref
 from typing import Any
 
 import pytest
-from support import COUNTS_REFERENCES, Member, gc_collect_harder, let_die
+from support import COUNTS_REFERENCES, PYPY, Member, gc_collect_harder, let_die
 
 import weakly
 from weakly import KeyedRef, WeakMethod
@@ -239,7 +239,7 @@ def test_hash_is_that_of_the_object_and_outlives_it() -> None:
         hash(c)
 
 
-@pytest.mark.parametrize("wrong", [len, int, 5, None, Object.method, lambda: None, [].append])
+@pytest.mark.parametrize("wrong", [len, int, 5, None, Object.method, lambda: None])
 def test_not_a_bound_method(wrong: Any) -> None:
     with pytest.raises(TypeError, match=type(wrong).__name__):
         WeakMethod(wrong)
@@ -254,6 +254,7 @@ def test_wrong_arguments() -> None:
         WeakMethod(thing.method)(1)
 
 
+@pytest.mark.skipif(PYPY, reason="PyPy can refer weakly to nearly everything")
 def test_objects_that_cannot_be_referenced() -> None:
     class Slotted:
         __slots__ = ()

@@ -183,14 +183,13 @@ static PyType_Spec keyed_ref_spec = {
 
 /* DeathCallback. Not tracked by the collector: it owns nothing. */
 
-static PyObject *death_callback_call(PyObject *, PyObject *const *, size_t, PyObject *);  /* table.h */
-
+/* `call` is what hears of a death: it is in table.h. */
 static DeathCallback *
-death_callback_new(State *state, struct Table *table)
+death_callback_new(State *state, struct Table *table, vectorcallfunc call)
 {
     DeathCallback *self = PyObject_New(DeathCallback, state->death_callback_type);
     if (self != NULL) {
-        self->vectorcall = death_callback_call;
+        self->vectorcall = call;
         self->table = table;
 #ifdef Py_GIL_DISABLED
         self->mutex = (PyMutex){0};

@@ -77,6 +77,7 @@ core_free(void *module)
     Py_CLEAR(state->str_missing);
 }
 
+/* A class decorator. */
 static PyObject *
 own_methods(PyObject *module, PyObject *cls)
 {
@@ -91,7 +92,8 @@ own_methods(PyObject *module, PyObject *cls)
     };
     for (size_t i = 0; PyType_Check(cls) && i < Py_ARRAY_LENGTH(all); i++) {
         if (PyType_IsSubtype((PyTypeObject *)cls, all[i].table)) {
-            return container_own_methods((PyTypeObject *)cls, all[i].methods);
+            return container_own_methods((PyTypeObject *)cls, all[i].methods) < 0
+                       ? NULL : Py_NewRef(cls);
         }
     }
     PyErr_SetString(PyExc_TypeError, "own_methods() takes a subclass of a table");

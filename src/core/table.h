@@ -126,7 +126,7 @@ rows_trace(Rows *rows, PyObject *strong)
     rows->traced |= PyType_IS_GC(Py_TYPE(strong));
 }
 
-static void
+ALWAYS_INLINE void
 taken_release(Taken taken, Kind kind)
 {
     if (kind == VALUE) {
@@ -706,6 +706,10 @@ table_lookup(Table *table, Kind kind, PyObject *key, Place *at)
 
 /* Inserting */
 
+static PyObject *death_callback_key(PyObject *, PyObject *const *, size_t, PyObject *);
+static PyObject *death_callback_value(PyObject *, PyObject *const *, size_t, PyObject *);
+static PyObject *death_callback_set(PyObject *, PyObject *const *, size_t, PyObject *);
+
 /* Stores an entry under a key whose hash is known.
  *
  * If the key is there already: with `existing`, nothing is changed and *existing is a new
@@ -723,7 +727,9 @@ table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *obje
         *existing = NULL;
     }
     if (UNLIKELY(table->callback == NULL)) {
-        DeathCallback *callback = death_callback_new(state, table);
+        DeathCallback *callback = death_callback_new(
+            state, table, kind == KEY ? death_callback_key
+                          : kind == VALUE ? death_callback_value : death_callback_set);
         if (callback == NULL) {
             return -1;
         }
@@ -932,42 +938,54 @@ table_clear(Table *table)
     Py_XDECREF(rows);
 }
 
-/* The callback of entry references */
+/* The callback of entry references, for a kind that is constant where it is inlined */
 
-static PyObject *
-death_callback_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+ALWAYS_INLINE PyObject *
+death_callback(PyObject *self, Kind kind, PyObject *const *args, size_t nargsf,
+               PyObject *kwnames)
 {
-    if (PyVectorcall_NARGS(nargsf) != 1 || kwnames != NULL) {
+    if (UNLIKELY(PyVectorcall_NARGS(nargsf) != 1 || kwnames != NULL)) {
         PyErr_SetString(PyExc_TypeError, "a death callback takes one weak reference");
         return NULL;
     }
     DeathCallback *callback = (DeathCallback *)self;
     PyObject *ref = args[0];
     Taken taken = {NULL, NULL};
-    Kind kind = SET;
     MUTEX_LOCK(callback, mutex);
     Table *table = callback->table;
-    if (table != NULL) {
-        kind = table->kind;
-        PyTypeObject *type =
-            kind == VALUE ? table->state->keyed_ref_type : &_PyWeakref_RefType;
-        Place at = {NULL, 0};
+    if (LIKELY(table != NULL)) {
+        PyTypeObject *type = kind == VALUE ? table->state->keyed_ref_type : &_PyWeakref_RefType;
         Py_BEGIN_CRITICAL_SECTION(table);
-        if (Py_TYPE(ref) == type && ref_is_dead(ref)) {
-            bool found = kind == VALUE ? table_find_ref(table, VALUE, ref, &at)
-                       : kind == KEY ? table_find_ref(table, KEY, ref, &at)
-                       : table_find_ref(table, SET, ref, &at);
-            if (found) {
-                taken = table_take(table, kind, at);
-            }
+        Place at;
+        if (LIKELY(Py_IS_TYPE(ref, type) && ref_is_dead(ref))
+            && table_find_ref(table, kind, ref, &at)) {
+            taken = table_take(table, kind, at);
         }
         Py_END_CRITICAL_SECTION();
     }
     MUTEX_UNLOCK(callback, mutex);
-    if (taken.ref != NULL) {
+    if (LIKELY(taken.ref != NULL)) {
         taken_release(taken, kind);
     }
     Py_RETURN_NONE;
+}
+
+static PyObject *
+death_callback_key(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    return death_callback(self, KEY, args, nargsf, kwnames);
+}
+
+static PyObject *
+death_callback_value(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    return death_callback(self, VALUE, args, nargsf, kwnames);
+}
+
+static PyObject *
+death_callback_set(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    return death_callback(self, SET, args, nargsf, kwnames);
 }
 
 /* KeyedRef.key: of an entry in a table, the table's; of any other, the reference's own. */

@@ -20,6 +20,7 @@ __all__ = [
     "finalizers_created",
     "implementation",
     "live_finalizers",
+    "own_methods",
     "stop_finalizers",
 ]
 
@@ -60,6 +61,7 @@ if TYPE_CHECKING or _use_c_core():
         WeakValueTable,
         finalizers_created,
         live_finalizers,
+        own_methods,
         stop_finalizers,
     )
 
@@ -73,6 +75,7 @@ else:
         WeakValueTable,
         finalizers_created,
         live_finalizers,
+        own_methods,
         stop_finalizers,
     )
 

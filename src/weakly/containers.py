@@ -25,7 +25,7 @@ from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, overload
 from weakref import ref
 
-from ._implementation import KeyedRef, WeakKeyTable, WeakSetTable, WeakValueTable
+from ._implementation import KeyedRef, WeakKeyTable, WeakSetTable, WeakValueTable, own_methods
 
 if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem
@@ -35,13 +35,13 @@ __all__ = ["WeakKeyDictionary", "WeakSet", "WeakValueDictionary"]
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
-# What the other operand of an operator brings in.
+# What an argument brings in.
 K2 = TypeVar("K2")
 V2 = TypeVar("V2")
 T2 = TypeVar("T2")
 
 # What a dictionary can be filled from.
-_Entries: TypeAlias = "SupportsKeysAndGetItem[K, V] | Iterable[tuple[K, V]]"
+_Source: TypeAlias = "SupportsKeysAndGetItem[K, V] | Iterable[tuple[K, V]]"
 
 _ABSENT: Any = object()
 
@@ -98,33 +98,34 @@ class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
 
     __slots__ = ()
 
+    _plain: ClassVar[Any]  # the dictionary itself, whatever the subclass
     _extend: Callable[[list[Any], list[Any]], None]
     _merge: Callable[[Any], None]
 
-    @overload
     @classmethod
-    def fromkeys(cls, iterable: Iterable[K], /) -> Self: ...
-    @overload
-    @classmethod
-    def fromkeys(cls, iterable: Iterable[K], value: V, /) -> Self: ...
-    @classmethod
-    def fromkeys(cls, iterable: Iterable[K], value: Any = None, /) -> Self:
+    def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /) -> Any:
         """Return a new dictionary with the keys of `iterable`, all with the same value."""
         self = cls()
         for key in iterable:
             self[key] = value
         return self
 
-    def update(self, other: _Entries[K, V] | None = None, /, **kwargs: V) -> None:
+    def update(self, other: _Source[K, V] | None = None, /, **kwargs: V) -> None:
         """Take over the entries of a mapping or of an iterable of pairs, then the keywords.
 
         Raises TypeError, and changes nothing, if one of the keys or values is of a type
         that this dictionary cannot hold. O(n).
         """
-        if not kwargs:
+        if kwargs:
+            if isinstance(self, WeakKeyTable):
+                raise TypeError(
+                    "Keyword arguments are not supported: "
+                    "cannot create weak reference to 'str' object"
+                )
+        else:
             if other is None:
                 return
-            if getattr(type(other), "items", None) is type(self).items:
+            if getattr(type(other), "items", None) is self._plain.items:
                 self._merge(other)
                 return
         source: Any = {} if other is None else other if hasattr(other, "items") else dict(other)
@@ -150,12 +151,15 @@ class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
         new.update(self)
         return new
 
-    def __ior__(self, other: _Entries[K, V], /) -> Self:
+    def __ior__(self, other: _Source[K, V], /) -> Self:
         self.update(other)
         return self
 
     def copy(self) -> Any:
-        raise AssertionError  # each dictionary has its own
+        """Return a new dictionary, of no subclass, with the same live entries. O(n)."""
+        new = self._plain()
+        new.update(self)
+        return new
 
     def __copy__(self) -> Any:
         return self.copy()
@@ -166,6 +170,7 @@ class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
         return f"<{type(self).__name__} at {id(self):#x}: {{{entries}}}>"
 
 
+@own_methods
 class WeakKeyDictionary(WeakKeyTable[K, V], _WeakMapping[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]  # no views
     """A dictionary that does not keep its keys alive: an entry goes when its key dies.
 
@@ -176,22 +181,24 @@ class WeakKeyDictionary(WeakKeyTable[K, V], _WeakMapping[K, V]):  # pyright: ign
     that cannot be weakly referenced or is not hashable.
     """
 
-    def __init__(self, dict: _Entries[K, V] | None = None) -> None:
+    def __init__(self, dict: _Source[K, V] | None = None) -> None:
         if len(self):
             self.clear()
         if dict is not None:
             self.update(dict)
 
-    if TYPE_CHECKING:
+    if TYPE_CHECKING:  # what those of the base give here
 
+        @classmethod
+        def fromkeys(
+            cls,
+            iterable: Iterable[K2],
+            value: V2 = ...,  # pyright: ignore[reportInvalidTypeVarUse]  # the context tells
+            /,
+        ) -> WeakKeyDictionary[K2, V2]: ...
+        def copy(self) -> WeakKeyDictionary[K, V]: ...
         def __or__(self, other: Mapping[K2, V2], /) -> WeakKeyDictionary[K | K2, V | V2]: ...
         def __ror__(self, other: Mapping[K2, V2], /) -> WeakKeyDictionary[K | K2, V | V2]: ...
-
-    def copy(self) -> WeakKeyDictionary[K, V]:
-        """Return a new dictionary with the same live entries. O(n), without comparing keys."""
-        new: WeakKeyDictionary[K, V] = WeakKeyDictionary()
-        new.update(self)
-        return new
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a dictionary with the same keys and copies of the values."""
@@ -209,6 +216,10 @@ class WeakKeyDictionary(WeakKeyTable[K, V], _WeakMapping[K, V]):  # pyright: ign
         self.data.pop(wr, None)
 
 
+WeakKeyDictionary._plain = WeakKeyDictionary  # pyright: ignore[reportPrivateUsage]  # ours
+
+
+@own_methods
 class WeakValueDictionary(WeakValueTable[K, V], _WeakMapping[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]  # no views
     """A dictionary that does not keep its values alive: an entry goes when its value dies.
 
@@ -217,26 +228,28 @@ class WeakValueDictionary(WeakValueTable[K, V], _WeakMapping[K, V]):  # pyright:
     """
 
     @overload
-    def __init__(self, other: _Entries[K, V] = (), /) -> None: ...
+    def __init__(self, other: _Source[K, V] = (), /) -> None: ...
     @overload
     def __init__(
-        self: WeakValueDictionary[str, V2], other: _Entries[str, V2] = (), /, **kw: V2
+        self: WeakValueDictionary[str, V2], other: _Source[str, V2] = (), /, **kw: V2
     ) -> None: ...
     def __init__(self, other: Any = (), /, **kw: Any) -> None:
         if len(self):
             self.clear()
         self.update(other, **kw)
 
-    if TYPE_CHECKING:
+    if TYPE_CHECKING:  # what those of the base give here
 
+        @classmethod
+        def fromkeys(
+            cls,
+            iterable: Iterable[K2],
+            value: V2 = ...,  # pyright: ignore[reportInvalidTypeVarUse]  # the context tells
+            /,
+        ) -> WeakValueDictionary[K2, V2]: ...
+        def copy(self) -> WeakValueDictionary[K, V]: ...
         def __or__(self, other: Mapping[K2, V2], /) -> WeakValueDictionary[K | K2, V | V2]: ...
         def __ror__(self, other: Mapping[K2, V2], /) -> WeakValueDictionary[K | K2, V | V2]: ...
-
-    def copy(self) -> WeakValueDictionary[K, V]:
-        """Return a new dictionary with the same live entries. O(n)."""
-        new: WeakValueDictionary[K, V] = WeakValueDictionary()
-        new.update(self)
-        return new
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a dictionary with copies of the keys and the same values."""
@@ -255,6 +268,10 @@ class WeakValueDictionary(WeakValueTable[K, V], _WeakMapping[K, V]):  # pyright:
         self.get(wr.key)  # an entry found dead is removed; one that lives is not for us
 
 
+WeakValueDictionary._plain = WeakValueDictionary  # pyright: ignore[reportPrivateUsage]  # ours
+
+
+@own_methods
 class WeakSet(WeakSetTable[T], _StdlibInternals):
     """A set that does not keep its members alive: a member goes when it dies.
 
@@ -295,16 +312,17 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
     def update(self, *others: Iterable[T]) -> None:
         """Add the members of all others. O(n)."""
-        ours = type(self)
-        if ours.add is not WeakSetTable.add:  # a subclass wants to hear of each
+        if type(self).add is not WeakSet.add:  # a subclass wants to hear of each
             for member in chain.from_iterable(others):
                 self.add(member)
-        elif len(others) == 1 and getattr(type(others[0]), "__iter__", None) is ours.__iter__:
+        elif len(others) != 1:
+            self._extend(list(chain.from_iterable(others)))
+        elif getattr(type(others[0]), "__iter__", None) is WeakSet.__iter__:
             self._merge(others[0])  # type: ignore[arg-type]  # has our table's iteration
         else:
-            self._extend(list(chain.from_iterable(others)))
+            self._extend(list(others[0]))
 
-    def __ior__(self, other: Iterable[T]) -> Self:  # type: ignore[override, misc]
+    def __ior__(self, other: Iterable[T]) -> Self:  # type: ignore[override, misc]  # cannot widen
         self.update(other)
         return self
 
@@ -336,7 +354,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
             else:
                 self.add(member)
 
-    def __ixor__(self, other: Iterable[T]) -> Self:  # type: ignore[override, misc]
+    def __ixor__(self, other: Iterable[T]) -> Self:  # type: ignore[override, misc]  # cannot widen
         self.symmetric_difference_update(other)
         return self
 
@@ -443,7 +461,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
         self.data.discard(wr)
 
 
-MutableSet.register(WeakSet)  # pyright: ignore[reportAttributeAccessIssue]  # for it a protocol
+MutableSet.register(WeakSet)  # pyright: ignore[reportAttributeAccessIssue]  # a protocol to it
 
 
 def _members(other: Iterable[Any]) -> WeakSet[Any] | set[Any]:
@@ -517,7 +535,7 @@ class _ValueData(MutableMapping[K, KeyedRef[K, V]]):
         return WeakValueTable.__iter__(self._owner)
 
     def __getitem__(self, key: K) -> KeyedRef[K, V]:
-        return self._owner._getref(key)  # pyright: ignore[reportPrivateUsage]
+        return self._owner._getref(key)  # pyright: ignore[reportPrivateUsage]  # ours
 
     def __setitem__(self, key: K, wr: ref[V]) -> None:
         value = wr()
@@ -543,7 +561,7 @@ class _SetData(MutableSet[ref[T]]):
         return len(self._owner)
 
     def __iter__(self) -> Iterator[ref[T]]:
-        return iter(self._owner._refs())  # pyright: ignore[reportPrivateUsage]
+        return iter(self._owner._refs())  # pyright: ignore[reportPrivateUsage]  # ours
 
     def __contains__(self, wr: object) -> bool:
         member = _referent(wr)

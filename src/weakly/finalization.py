@@ -63,7 +63,7 @@ class finalize(Finalizer, Generic[P, T_co]):
 
     __slots__ = ()
 
-    if TYPE_CHECKING:
+    if TYPE_CHECKING:  # the base knows no parameters
 
         def __init__(
             self, obj: T_co, func: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs

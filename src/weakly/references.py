@@ -35,7 +35,9 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ref: type[ref[Any]] = ref  # as the type checkers must see it where its methods are called
+_ref: type[ref[Any]] = ref  # for calling its methods: those of a bare `ref` have no known types
+_referent = _ref.__call__
+_equal = _ref.__eq__
 
 
 class WeakMethod(ref[F], metaclass=ABCMeta):
@@ -50,15 +52,15 @@ class WeakMethod(ref[F], metaclass=ABCMeta):
     __slots__ = ("__weakref__", "_callback", "_func_ref", "_meth_type")
 
     _func_ref: ref[Any]
-    _meth_type: type[Any]
+    _meth_type: Callable[[Any, Any], F]
     _callback: Callable[[Any], Any] | None
 
     def __new__(
         cls, meth: F, callback: Callable[["WeakMethod[F]"], Any] | None = None
     ) -> "WeakMethod[F]":
         try:
-            obj: Any = meth.__self__  # type: ignore[attr-defined]
-            func: Any = meth.__func__  # type: ignore[attr-defined]
+            obj: Any = meth.__self__  # type: ignore[attr-defined]  # if it is one
+            func: Any = meth.__func__  # type: ignore[attr-defined]  # if it is one
         except AttributeError:
             raise TypeError(
                 f"argument should be a bound method, not {type(meth).__name__!r}: "
@@ -84,23 +86,25 @@ class WeakMethod(ref[F], metaclass=ABCMeta):
         return self
 
     def __call__(self) -> F | None:
-        obj = super().__call__()
+        obj = _referent(self)
         func = self._func_ref()
         if obj is None or func is None:
             return None
-        method: F = self._meth_type(func, obj)
-        return method
+        return self._meth_type(func, obj)
 
     @property
     def _alive(self) -> bool:
-        return super().__call__() is not None and self._func_ref() is not None
+        return _referent(self) is not None and self._func_ref() is not None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, WeakMethod):
             return NotImplemented
-        if not self._alive or not other._alive:
-            return self is other
-        return _ref.__eq__(self, other) and self._func_ref == other._func_ref  # pyright: ignore[reportUnknownArgumentType]  # isinstance() knows no parameters
+        # Dead references are equal to themselves only; but two can share one to the function.
+        return (
+            _equal(self, other)  # pyright: ignore[reportUnknownArgumentType]  # isinstance() knows no parameters
+            and self._func_ref == other._func_ref
+            and (self is other or self._func_ref() is not None)
+        )
 
     def __ne__(self, other: object) -> bool:  # ref has its own, which must not be found first
         equal = self.__eq__(other)
