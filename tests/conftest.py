@@ -23,8 +23,8 @@ import weakly
 settings.register_profile(
     "weakly",
     deadline=None,
-    max_examples=25 if PYPY else 60,
-    stateful_step_count=40,
+    max_examples=8 if PYPY else 50,
+    stateful_step_count=25 if PYPY else 40,
     suppress_health_check=list(HealthCheck),
 )
 settings.register_profile(

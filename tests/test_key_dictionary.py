@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support import (
     C_CORE,
+    REPEATS,
     CollidingMember,
     EqualMember,
     Member,
@@ -189,7 +190,7 @@ def test_the_entry_goes_with_the_first_of_equal_keys() -> None:
 
 def test_an_equal_key_after_the_death_is_a_new_entry() -> None:
     mapping: Any = WeakKeyDictionary()
-    for _ in range(50):
+    for _ in range(REPEATS):
         mapping[EqualMember("same")] = Member("value")
         let_die()
         assert len(mapping) == 0

@@ -21,6 +21,7 @@ from support import (
     FREE_THREADED,
     KINDS,
     PYPY,
+    REPEATS,
     Kind,
     Member,
     check_holds,
@@ -305,7 +306,16 @@ def _dict_loses_keys() -> bool:
     return key not in table or Trapped(3) not in table
 
 
+def _dict_misses_keys() -> bool:
+    """PyPy's dict does not find what is in it, if a comparison makes it grow meanwhile."""
+    trap = Trap()
+    table: dict[Any, None] = {Trapped(label, on_eq=trap): None for label in range(6)}
+    trap.action = lambda: table.update((Plain(label), None) for label in range(300))
+    return Trapped(3) not in table
+
+
 DICT_LOSES_KEYS = _dict_loses_keys()
+DICT_MISSES_KEYS = _dict_misses_keys()
 
 
 @pytest.mark.parametrize("hook", ["eq", "hash"])
@@ -314,7 +324,7 @@ DICT_LOSES_KEYS = _dict_loses_keys()
 def test_keys_that_change_the_table(kind: Kind, operation: str, action: str, hook: str) -> None:
     if not C_CORE and DICT_LOSES_KEYS and action in ("clear", "initialise_again"):
         pytest.skip("the interpreter's own dict loses a key whose __eq__ clears the dict")
-    for label in (3, 5, "absent"):
+    for label in (3, 5, "absent") if not PYPY else (3,):  # collections take long there
         scene = Scene(kind, hook)
         scene.trap.action = getattr(scene, action)
         getattr(scene, operation)(label)
@@ -325,6 +335,8 @@ def test_keys_that_change_the_table(kind: Kind, operation: str, action: str, hoo
 
 def test_the_result_of_an_operation_that_was_interrupted(kind: Kind) -> None:
     """An entry that nobody touched is found, whatever happened to the others meanwhile."""
+    if not C_CORE and DICT_MISSES_KEYS:
+        pytest.skip("the interpreter's own dict misses a key if a comparison makes it grow")
     for action in ("add_one", "add_hundreds", "add_and_let_die", "remove_another", "copy"):
         scene = Scene(kind, "eq")
         scene.trap.action = getattr(scene, action)
@@ -1009,7 +1021,7 @@ def test_collections_inside_comparisons(kind: Kind) -> None:
             container[key] = value
         else:
             kind.add(container, key)
-    for _ in range(10):
+    for _ in range(REPEATS // 10):
         doomed += [Collecting("doomed"), Member("doomed")]
         for each in doomed:
             if kind.name == "value":

@@ -10,7 +10,7 @@ import weakref
 from typing import Any
 
 import pytest
-from support import PYPY, CollidingMember, Member, gc_collect_harder, let_die, members
+from support import PYPY, REPEATS, CollidingMember, Member, gc_collect_harder, let_die, members
 
 from weakly import KeyedRef, WeakValueDictionary
 
@@ -430,15 +430,15 @@ def test_copy_of_a_subclass_is_the_base_as_in_the_stdlib() -> None:
 
 
 def test_iterating_keys_hands_out_keys_of_live_values_only() -> None:
-    values = members(50)
+    values = members(REPEATS)
     mapping: Any = WeakValueDictionary(enumerate(values))
     seen = []
     for key in mapping:
         seen.append(key)
-        if key + 1 < 50:
+        if key + 1 < REPEATS:
             values[key + 1] = None
         let_die()
-    assert seen == list(range(0, 50, 2))
+    assert seen == list(range(0, REPEATS, 2))
 
 
 # --- data, the private view

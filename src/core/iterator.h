@@ -140,19 +140,20 @@ iterator_next(PyObject *self)
     PyObject *table;
     Py_BEGIN_CRITICAL_SECTION(self);
     table = Py_XNewRef((PyObject *)it->table);
-    if (table != NULL) {
-        Py_BEGIN_CRITICAL_SECTION(table);
-        if (it->rows != NULL) {
-            result = it->kind == KEY ? iterator_step(it, KEY)
-                     : it->kind == VALUE ? iterator_step(it, VALUE) : iterator_step(it, SET);
-        }
-        Py_END_CRITICAL_SECTION();
-        if (result == NULL && !PyErr_Occurred()) {
-            iterator_finish(it);
-        }
-    }
     Py_END_CRITICAL_SECTION();
-    Py_XDECREF(table);
+    if (table == NULL) {
+        return NULL;
+    }
+    Py_BEGIN_CRITICAL_SECTION2(self, table);
+    if (it->rows != NULL) {
+        result = it->kind == KEY ? iterator_step(it, KEY)
+                 : it->kind == VALUE ? iterator_step(it, VALUE) : iterator_step(it, SET);
+    }
+    if (result == NULL && !PyErr_Occurred()) {
+        iterator_finish(it);
+    }
+    Py_END_CRITICAL_SECTION2();
+    Py_DECREF(table);
     return result;
 }
 

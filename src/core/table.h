@@ -919,14 +919,6 @@ table_clear(Table *table)
 {
     Rows *rows = table->rows;
     void *index = table->index;
-    if (rows != NULL && rows->kind == VALUE && SHARED_COUNT(&rows->pins) > 0) {
-        for (Py_ssize_t i = 0; i < rows->used; i++) {
-            PyObject **row = row_at(rows, VALUE, i);
-            if (row[REF] != NULL) {  /* an iterator may hand it out yet */
-                value_ref_adopt(row[REF], Py_NewRef(row[SUBJECT]));
-            }
-        }
-    }
     table->rows = NULL;
     table->index = NULL;
     table->live = 0;
@@ -935,6 +927,14 @@ table_clear(Table *table)
     table->layout++;
     table->suspect = false;
     PyMem_Free(index);
+    if (rows != NULL && rows->kind == VALUE && SHARED_COUNT(&rows->pins) > 0) {
+        for (Py_ssize_t i = 0; i < rows->used; i++) {
+            PyObject **row = row_at(rows, VALUE, i);
+            if (row[REF] != NULL) {  /* an iterator may hand it out yet: with its key */
+                value_ref_adopt(row[REF], Py_NewRef(row[SUBJECT]));
+            }
+        }
+    }
     Py_XDECREF(rows);
 }
 

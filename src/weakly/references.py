@@ -36,6 +36,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ref: type[ref[Any]] = ref  # for calling its methods: those of a bare `ref` have no known types
+_new = _ref.__new__
 _referent = _ref.__call__
 _equal = _ref.__eq__
 
@@ -67,7 +68,7 @@ class WeakMethod(ref[F], metaclass=ABCMeta):
                 "use ref() for anything else"
             ) from None
         if callback is None:
-            self = _ref.__new__(cls, obj)
+            self = _new(cls, obj)
             self._func_ref = ref(func)
         else:
 
@@ -78,7 +79,7 @@ class WeakMethod(ref[F], metaclass=ABCMeta):
                     call, self._callback = self._callback, None
                     call(self)
 
-            self = _ref.__new__(cls, obj, died)
+            self = _new(cls, obj, died)
             self._func_ref = ref(func, died)
             selfref = ref(self)  # weak, so that the callbacks make no cycle
         self._callback = callback
