@@ -263,13 +263,16 @@ class _Entries(Generic[_K, _V]):
         index = self.index
         for key, value in list(index.items()):
             reference = (key, value)[self.weak_side]
-            shown = f"{key!r}: {value!r} in {index!r}, era {self.era}, suspect {self.suspect}"
-            assert reference.era <= self.era, f"entry from the future: {shown}"
+
+            def shown(item: object = (key, value)) -> str:
+                return f"{item!r} in {index!r}, era {self.era}, suspect {self.suspect}"
+
+            assert reference.era <= self.era, f"entry from the future: {shown()}"
             if reference() is not None:
-                assert reference.__callback__ is self.forget, f"entry not watched: {shown}"
-                assert key in index, f"entry not found by its key: {shown}"
+                assert reference.__callback__ is self.forget, f"entry not watched: {shown()}"
+                assert key in index, f"entry not found by its key: {shown()}"
             if self.weak_side:
-                assert reference.key is key, f"entry with another key: {shown}"
+                assert reference.key is key, f"entry with another key: {shown()}"
         assert len(self.live_references()) <= len(self) <= len(index), f"wrong length: {index!r}"
 
 
