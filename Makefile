@@ -9,7 +9,7 @@ DEBUG_PYTHON ?= $(firstword $(shell command -v python3-dbg python3.13-dbg python
 HEADERS_PYTHON ?= python3.13
 
 python := $(VENV)/bin/python
-pip := $(python) -m pip --disable-pip-version-check -qq
+pip := $(python) -W ignore -m pip --disable-pip-version-check -qq
 pytest := $(python) -m pytest -q $(PYTEST_FLAGS)
 core := $(wildcard src/core/*)
 metadata := pyproject.toml setup.py
@@ -22,10 +22,10 @@ tour: $(VENV)/.test ## Show what weakly does, with timings on this machine
 	@$(python) -m weakly tour
 
 test: $(VENV)/.test ## Run the tests, on the C core and on the Python tables
-	$(call say,tests on the C core)
-	@WEAKLY_PURE=0 $(pytest)
-	$(call say,tests on the Python tables)
-	@WEAKLY_PURE=1 $(pytest)
+	@failed=; for pure in 0 1; do \
+		echo "==> tests on the $$(test $$pure = 0 && echo C core || echo Python tables)"; \
+		WEAKLY_PURE=$$pure $(pytest) || failed=yes; \
+	done; test -z "$$failed"
 
 conformance: $(VENV)/.test ## Run the interpreter's own tests of weakref on weakly
 	@$(python) -m tests.conformance

@@ -30,8 +30,8 @@ settings.register_profile(
 settings.register_profile(
     "weakly-slow",
     parent=settings.get_profile("weakly"),
-    max_examples=1000,
-    stateful_step_count=100,
+    max_examples=300,
+    stateful_step_count=80,
 )
 
 

@@ -52,16 +52,33 @@ collector_init(State *state, PyObject *module)
     return PyList_Append(state->gc_callbacks, state->gc_hook);
 }
 
+static inline bool
+collector_hook_is_at(State *state, Py_ssize_t position)
+{
+#ifdef Py_GIL_DISABLED
+    PyObject *there = PyList_GetItemRef(state->gc_callbacks, position);
+    if (there == NULL) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(there);  /* only its address counts */
+    return there == state->gc_hook;
+#else
+    return position < PyList_GET_SIZE(state->gc_callbacks)
+           && PyList_GET_ITEM(state->gc_callbacks, position) == state->gc_hook;
+#endif
+}
+
 static NOINLINE int
 collector_arm_again(State *state)
 {
-    Py_ssize_t position = PySequence_Index(state->gc_callbacks, state->gc_hook);
-    if (position < 0) {
-        PyErr_Clear();
+    Py_ssize_t position = 0, size = PyList_GET_SIZE(state->gc_callbacks);
+    while (position < size && !collector_hook_is_at(state, position)) {
+        position++;
+    }
+    if (position == size) {
         if (PyList_Append(state->gc_callbacks, state->gc_hook) < 0) {
             return -1;
         }
-        position = PyList_GET_SIZE(state->gc_callbacks) - 1;
         /* One may be running, for all we know: until the next is over, all is suspect. */
         SHARED_STORE_INT(&state->collecting, 1);
     }
@@ -69,23 +86,13 @@ collector_arm_again(State *state)
     return 0;
 }
 
-/* Makes sure that the hook is in place; to be called before an insertion. Can fail only for
- * want of memory; can run code if other hooks have an odd __eq__. */
+/* Makes sure that the hook is in place; to be called before an insertion. Fails only for want
+ * of memory. */
 static inline int
 collector_arm(State *state)
 {
-    Py_ssize_t position = SHARED_COUNT(&state->gc_hook_position);
-#ifdef Py_GIL_DISABLED
-    PyObject *there = PyList_GetItemRef(state->gc_callbacks, position);
-    if (there == NULL) {
-        PyErr_Clear();
-    }
-    Py_XDECREF(there);  /* only its address counts */
-#else
-    PyObject *there = position < PyList_GET_SIZE(state->gc_callbacks)
-                          ? PyList_GET_ITEM(state->gc_callbacks, position) : NULL;
-#endif
-    return LIKELY(there == state->gc_hook) ? 0 : collector_arm_again(state);
+    return LIKELY(collector_hook_is_at(state, SHARED_COUNT(&state->gc_hook_position)))
+               ? 0 : collector_arm_again(state);
 }
 
 static inline bool

@@ -50,17 +50,21 @@ PyWeakref_GetRef(PyObject *ref, PyObject **object)
 
 #endif
 
-/* An attribute of a type: 1 and a new reference, 0 and NULL if there is none (without the
- * price of an AttributeError, which 3.11 would make and drop), -1 on failure. */
-static inline int
-type_attribute(PyTypeObject *type, PyObject *name, PyObject **result)
+/* A special method of an object, bound, as the interpreter looks them up: in the type only.
+ * NULL without an exception if there is none, with one on failure. */
+static inline PyObject *
+special_method(PyObject *self, PyObject *name)
 {
 #if PY_VERSION_HEX < 0x030D0000
-    *result = Py_XNewRef(_PyType_Lookup(type, name));
-    return *result != NULL;
+    PyObject *method = Py_XNewRef(_PyType_Lookup(Py_TYPE(self), name));
 #else
-    return PyObject_GetOptionalAttr((PyObject *)type, name, result);
+    PyObject *method = _PyType_LookupRef(Py_TYPE(self), name);
 #endif
+    descrgetfunc get = method == NULL ? NULL : Py_TYPE(method)->tp_descr_get;
+    if (get != NULL) {
+        Py_SETREF(method, get(method, self, (PyObject *)Py_TYPE(self)));
+    }
+    return method;
 }
 
 /* Fields that other threads read without the table's lock on builds without the GIL. */
@@ -125,7 +129,7 @@ ref_is_dead(PyObject *ref)
  * none. So it is put on a list of its own, its head linked to itself: that can be unlinked
  * as any other, and is by the reference's deallocator. This relies on the layout of the
  * head (two words before the object, next and previous, flags in the low bits), which is
- * private: hence the versions, on which tests/test_collector.py kills cycles. Elsewhere
+ * private: hence the versions, on which tests/test_reentrancy.py kills cycles. Elsewhere
  * the reference stays tracked. Without the GIL there are no lists. */
 static inline void
 gc_hide(PyObject *ref)

@@ -64,6 +64,22 @@ value_ref_new(State *state, PyObject *referent, DeathCallback *callback, Py_hash
     return ref;
 }
 
+static void death_callback_dealloc(PyObject *self);
+
+/* Types are made for each interpreter; their deallocator is the same in all. */
+static inline bool
+is_death_callback(PyObject *object)
+{
+    return Py_TYPE(object)->tp_dealloc == death_callback_dealloc;
+}
+
+/* Does a value's reference own its key? Not while its entry is in a table. */
+static inline bool
+value_ref_has_key(PyObject *ref)
+{
+    return !is_death_callback(((KeyedRef *)ref)->key);
+}
+
 /* Gives a value's entry reference the key, which is taken over: its table forgets it. */
 static void
 value_ref_adopt(PyObject *ref, PyObject *key)

@@ -31,16 +31,14 @@ mapping_find(PyObject *self, Kind kind, PyObject *key, PyObject **object)
 static NOINLINE PyObject *
 mapping_missing(PyObject *self, PyObject *key)
 {
-    PyObject *missing, *result;
-    PyObject *name = ((Table *)self)->state->str_missing;
-    if (type_attribute(Py_TYPE(self), name, &missing) < 0) {
-        return NULL;
-    }
+    PyObject *missing = special_method(self, ((Table *)self)->state->str_missing);
     if (missing == NULL) {
-        set_key_error(key);
+        if (!PyErr_Occurred()) {
+            set_key_error(key);
+        }
         return NULL;
     }
-    result = PyObject_CallFunctionObjArgs(missing, self, key, NULL);
+    PyObject *result = PyObject_CallOneArg(missing, key);
     Py_DECREF(missing);
     return result;
 }

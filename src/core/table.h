@@ -54,10 +54,12 @@ enum { REF, SUBJECT, STRONG };      /* the words of a row */
 typedef struct {
     PyObject_VAR_HEAD
     Py_ssize_t used;                /* rows handed out, tombstones among them */
+    Py_ssize_t top;                 /* from here on, all of those are tombstones */
     Py_ssize_t capacity;
     Py_ssize_t pins;                /* iterators that read these rows */
     Kind kind;
     bool traced;                    /* may own objects that the collector asks for */
+    bool left_behind;               /* belongs to iterators only: the table has new rows */
     PyObject *words[];
 } Rows;
 
@@ -142,11 +144,11 @@ rows_new(State *state, Kind kind, Py_ssize_t capacity)
 {
     Rows *rows = PyObject_GC_NewVar(Rows, state->rows_type, capacity * row_words(kind));
     if (rows != NULL) {
-        rows->used = 0;
+        rows->used = rows->top = 0;
         rows->capacity = capacity;
         rows->pins = 0;
         rows->kind = kind;
-        rows->traced = false;
+        rows->traced = rows->left_behind = false;
         PyObject_GC_Track(rows);
     }
     return rows;
@@ -162,8 +164,16 @@ rows_dealloc(PyObject *self)
     Py_TRASHCAN_BEGIN(self, rows_dealloc)
     while (rows->used > 0) {
         PyObject **row = row_at(rows, kind, --rows->used);
-        if (row[REF] != NULL) {
-            taken_release((Taken){row[REF], kind == SET ? NULL : *row_strong(row, kind)}, kind);
+        if (row[REF] == NULL) {
+            continue;
+        }
+        Taken taken = {row[REF], kind == SET ? NULL : *row_strong(row, kind)};
+        if (rows->left_behind) {  /* the table has the entry, or its reference has the key */
+            Py_DECREF(taken.ref);
+            Py_XDECREF(taken.strong);
+        }
+        else {
+            taken_release(taken, kind);
         }
     }
     PyObject_GC_Del(self);
@@ -179,6 +189,14 @@ rows_traverse(PyObject *self, visitproc visit, void *arg)
     if (rows->traced) {
         for (Py_ssize_t i = 0; i < rows->used; i++) {
             Py_VISIT(*row_strong(row_at(rows, rows->kind, i), rows->kind));
+        }
+    }
+    if (rows->traced && rows->left_behind && rows->kind == VALUE) {
+        for (Py_ssize_t i = 0; i < rows->used; i++) {
+            PyObject *ref = row_at(rows, VALUE, i)[REF];
+            if (ref != NULL && value_ref_has_key(ref)) {
+                Py_VISIT(ref);
+            }
         }
     }
     return 0;
@@ -288,8 +306,11 @@ table_fault(Table *table)
     if (rows->kind != kind) {
         return "rows of another kind";
     }
-    if (rows->used > rows->capacity) {
+    if (rows->used > rows->capacity || rows->top > rows->used) {
         return "more rows used than there are";
+    }
+    if (rows->top > 0 && row_at(rows, kind, rows->top - 1)[REF] == NULL) {
+        return "tombstone at the top";
     }
     if (table->fill > index_limit(table->log2)) {
         return "index too full";
@@ -412,8 +433,10 @@ table_resize(Table *table, Kind kind, Py_ssize_t wanted)
                   rows->used++);
         to += row_words(kind);
     }
+    rows->top = rows->used;
     if (old != NULL) {
         rows->traced = old->traced;
+        old->left_behind = pinned;
         old->used = pinned ? old->used : 0;
     }
     table->rows = rows;
@@ -465,6 +488,7 @@ table_append(Table *table, Kind kind, size_t slot, PyObject *ref, PyObject *subj
     }
     table->fill += index_get(table->index, table->log2, slot) == EMPTY;
     index_set(table->index, table->log2, slot, rows->used++);
+    rows->top = rows->used;
     table->live++;
     table->inserted++;
     table->suspect |= is_collecting(table->state);
@@ -486,10 +510,13 @@ table_take(Table *table, Kind kind, Place at)
     }
     index_set(table->index, table->log2, at.slot, DUMMY);
     table->live--;
-    if (row == row_at(rows, kind, rows->used - 1) && SHARED_COUNT(&rows->pins) == 0) {
+    if (row == row_at(rows, kind, rows->top - 1)) {  /* so that popping all is linear */
         do {
-            rows->used--;
-        } while (rows->used > 0 && row_at(rows, kind, rows->used - 1)[REF] == NULL);
+            rows->top--;
+        } while (rows->top > 0 && row_at(rows, kind, rows->top - 1)[REF] == NULL);
+        if (SHARED_COUNT(&rows->pins) == 0) {
+            rows->used = rows->top;
+        }
     }
     ASSERT_CONSISTENT(table);
     return taken;
@@ -601,9 +628,10 @@ restart:
         table->comparing++;
         int equal = PyObject_RichCompareBool(other, key, Py_EQ);
         table->comparing--;
-        /* Is it still this row that was compared? While we hold `other`, its address proves
-         * it; once we let go, that no row was added does. */
-        bool same = table->layout == layout && row[REF] == ref && row[SUBJECT] == other;
+        /* Is it still this row that was compared, and does the slot lead to it? While we hold
+         * `other`, its address proves the former; once we let go, that no row was added. */
+        bool same = table->layout == layout && row[REF] == ref && row[SUBJECT] == other
+                    && index_get(table->index, table->log2, slot) == ix;
         size_t inserted = table->inserted;
         Py_DECREF(other);
         if (equal < 0) {
@@ -738,7 +766,9 @@ table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *obje
     if (collector_arm(state) < 0) {
         return -1;
     }
-    (void)table_len(table);  /* drops what a suspect table must not keep */
+    if (UNLIKELY(table->suspect) && !is_collecting(state)) {
+        (void)table_len(table);  /* drops what must not be kept */
+    }
     for (;;) {
         Place at;
         int found = table_find(table, kind, key, hash, &at);
@@ -891,7 +921,7 @@ table_merge(Table *table, Kind kind, Table *other)
 static int
 table_pop_newest(Table *table, Kind kind, PyObject **referent, PyObject **strong)
 {
-    Py_ssize_t i = table->rows == NULL ? 0 : table->rows->used;
+    Py_ssize_t i = table->rows == NULL ? 0 : table->rows->top;
     while (i > 0) {
         PyObject *ref = row_at(table->rows, kind, --i)[REF];
         if (ref == NULL) {
@@ -900,7 +930,7 @@ table_pop_newest(Table *table, Kind kind, PyObject **referent, PyObject **strong
         if (PyWeakref_GetRef(ref, referent) == 0) {
             if (ref_is_dead(ref)) {
                 table_bury(table, kind, ref);  /* any code: start over */
-                i = table->rows == NULL ? 0 : table->rows->used;
+                i = table->rows == NULL ? 0 : table->rows->top;
             }
             continue;
         }
@@ -934,6 +964,7 @@ table_clear(Table *table)
                 value_ref_adopt(row[REF], Py_NewRef(row[SUBJECT]));
             }
         }
+        rows->left_behind = true;
     }
     Py_XDECREF(rows);
 }
@@ -996,13 +1027,13 @@ keyed_ref_key(PyObject *self, void *Py_UNUSED(closure))
     Py_BEGIN_CRITICAL_SECTION(self);
     key = Py_XNewRef(((KeyedRef *)self)->key);
     Py_END_CRITICAL_SECTION();
-    if (key != NULL && Py_TYPE(key)->tp_dealloc == death_callback_dealloc) {
+    if (key != NULL && is_death_callback(key)) {
         DeathCallback *callback = (DeathCallback *)key;
         Place at;
         key = NULL;
         MUTEX_LOCK(callback, mutex);
         Table *table = callback->table;
-        if (table != NULL) {
+        if (table != NULL && table->kind == VALUE) {
             Py_BEGIN_CRITICAL_SECTION(table);
             if (table_find_ref(table, VALUE, self, &at)) {
                 key = Py_NewRef(at.row[SUBJECT]);

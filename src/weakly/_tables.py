@@ -498,10 +498,9 @@ class _MappingTable(_Table[_K, _V]):
     def __getitem__(self, key: _K, /) -> _V:
         value = self._weak_entries.find(key)
         if value is _MISSING:
-            missing = getattr(type(self), "__missing__", None)
-            if missing is None:
+            if not hasattr(type(self), "__missing__"):
                 raise KeyError(key)
-            return cast(_V, missing(self, key))
+            return cast(_V, cast(Any, self).__missing__(key))
         return value
 
     def __setitem__(self, key: _K, value: _V, /) -> None:

@@ -1,0 +1,172 @@
+"""A test for each bug that was found by reading rather than by the other tests."""
+
+import gc
+import time
+import weakref
+from typing import Any
+
+import pytest
+from support import Member, gc_collect_harder, let_die
+
+import weakly
+from weakly import WeakKeyDictionary, WeakSet, WeakValueDictionary
+
+
+class Colliding:
+    """Equal by number, all with the same hash; `on_compare` runs once, inside `__eq__`."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.on_compare: Any = None
+
+    def __hash__(self) -> int:
+        return 3
+
+    def __eq__(self, other: object) -> bool:
+        if self.on_compare is not None:
+            act, self.on_compare = self.on_compare, None
+            act()
+        return isinstance(other, Colliding) and self.number == other.number
+
+
+def test_eq_that_removes_and_inserts_again_the_key_it_compares() -> None:
+    """The new entry could be taken for the old one, with an index slot that was stale."""
+    table: WeakKeyDictionary[Colliding, str] = WeakKeyDictionary()
+    stored, equal = Colliding(1), Colliding(1)
+    table[stored] = "before"
+
+    def again() -> None:
+        del table[stored]
+        table[stored] = "again"
+
+    stored.on_compare = again
+    del table[equal]
+    table._check()
+    more = [Colliding(number) for number in range(5, 25)]
+    for key in more:
+        table[key] = "more"
+    table._check()
+    assert len(table) == len(more)
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_rows_left_to_an_iterator_keep_no_key_alive(removed: bool) -> None:
+    """They gave their references the keys, which the collector then could not see."""
+
+    class Key:
+        table: Any
+        iterator: Any
+
+    key, value = Key(), Member(0)
+    table: WeakValueDictionary[Any, Member] = WeakValueDictionary()
+    key.table = table
+    table[key] = value
+    key.iterator = iter(table.keys())
+    others = [Member(number) for number in range(50)]
+    table.update(enumerate(others))  # moves the rows
+    if removed:
+        del table[key]
+    else:
+        del key.iterator
+    alive = weakref.ref(key)
+    del key, table
+    gc_collect_harder()
+    assert alive() is None
+
+
+def test_popping_all_while_an_iterator_is_open_takes_linear_time() -> None:
+    def seconds(count: int) -> float:
+        members = [Member(number) for number in range(count)]
+        table = WeakSet(members)
+        iterator = iter(table)
+        next(iterator)
+        start = time.thread_time()
+        while table:
+            table.pop()
+        return time.thread_time() - start
+
+    seconds(1000)
+    assert min(seconds(40_000) for _ in range(3)) < 40 * min(seconds(4_000) for _ in range(3))
+
+
+@pytest.mark.parametrize("kind", [staticmethod, classmethod])
+def test_missing_that_is_no_plain_function(kind: Any) -> None:
+    class WithMissing(WeakKeyDictionary[Any, Any]):
+        __missing__ = kind(lambda *arguments: arguments)
+
+    key = Member(1)
+    expected = (key,) if kind is staticmethod else (WithMissing, key)
+    assert WithMissing()[key] == expected
+
+
+def test_keyed_ref_whose_key_is_the_callback_of_another_table() -> None:
+    """It was looked up there, in rows of another shape."""
+    keys = [Member(number) for number in range(5)]
+    table = WeakKeyDictionary(dict.fromkeys(keys, 0))
+    callback = weakref.getweakrefs(keys[0])[0].__callback__
+    referent = Member(9)
+    reference = weakly.KeyedRef(referent, None, callback)
+    for key in keys:
+        table[key] = reference  # type: ignore[assignment]  # so that its address is in a row
+    try:
+        assert reference.key is callback
+    except AttributeError:
+        assert weakly.implementation == "c"
+
+
+@pytest.mark.skipif(not hasattr(gc, "callbacks"), reason="no hooks of the collector")
+def test_inserting_after_the_hooks_were_cleared_takes_linear_time() -> None:
+    """While it is unknown whether a collection runs, a table may not be searched each time."""
+    hooks = gc.callbacks[:]
+    enabled = gc.isenabled()
+
+    def seconds(count: int) -> float:
+        members = [Member(number) for number in range(count)]
+        table: WeakSet[Member] = WeakSet()
+        gc.callbacks.clear()
+        start = time.thread_time()
+        for member in members:
+            table.add(member)
+        return time.thread_time() - start
+
+    gc.disable()
+    try:
+        seconds(1000)
+        assert min(seconds(20_000) for _ in range(3)) < 40 * min(seconds(2_000) for _ in range(3))
+    finally:
+        if enabled:
+            gc.enable()
+        gc.callbacks[:] = hooks
+    let_die()
+
+
+@pytest.mark.skipif(not hasattr(gc, "callbacks"), reason="no hooks of the collector")
+def test_a_hook_of_the_collector_that_equals_everything() -> None:
+    """It was taken for ours, so that a finalizer's insertions were counted for ever."""
+
+    class EqualsAll:
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, *arguments: object) -> None:
+            pass
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            table.add(self)
+
+    table: WeakSet[Any] = WeakSet()
+    hooks = gc.callbacks[:]
+    gc.callbacks[:] = [EqualsAll()]
+    try:
+        for _ in range(20):
+            Cycle()
+        gc_collect_harder()
+        assert len(table) == len(list(table)) == 0
+    finally:
+        gc.callbacks[:] = hooks
