@@ -30,7 +30,7 @@ settings.register_profile(
 settings.register_profile(
     "weakly-slow",
     parent=settings.get_profile("weakly"),
-    max_examples=300,
+    max_examples=200,
     stateful_step_count=80,
 )
 

@@ -1068,38 +1068,37 @@ def test_exceptions_of_eq_and_hash_come_out(kind: Kind, error: type[BaseExceptio
     labels = [Picky(n) for n in range(3)]
     some = labels if kind.name != "value" else [Member(label) for label in labels]
     container = kind.build(some)
-    probe = Picky("probe")
-    other = Member(probe)
+    other = Member("other")
     operations: list[Any] = {
         "key": [
-            lambda: container[probe],
-            lambda: container.get(probe),
-            lambda: container.setdefault(probe, 1),
-            lambda: container.pop(probe, 1),
-            lambda: container.__setitem__(probe, 1),
-            lambda: container.__delitem__(probe),
-            lambda: probe in container,
+            lambda probe: container[probe],
+            lambda probe: container.get(probe),
+            lambda probe: container.setdefault(probe, 1),
+            lambda probe: container.pop(probe, 1),
+            lambda probe: container.__setitem__(probe, 1),
+            lambda probe: container.__delitem__(probe),
+            lambda probe: probe in container,
         ],
         "value": [
-            lambda: container[probe],
-            lambda: container.get(probe),
-            lambda: container.setdefault(probe, other),
-            lambda: container.pop(probe, 1),
-            lambda: container.__setitem__(probe, other),
-            lambda: container.__delitem__(probe),
-            lambda: probe in container,
+            lambda probe: container[probe],
+            lambda probe: container.get(probe),
+            lambda probe: container.setdefault(probe, other),
+            lambda probe: container.pop(probe, 1),
+            lambda probe: container.__setitem__(probe, other),
+            lambda probe: container.__delitem__(probe),
+            lambda probe: probe in container,
         ],
         "set": [
-            lambda: container.add(probe),
-            lambda: container.discard(probe),
-            lambda: container.remove(probe),
-            lambda: probe in container,
+            lambda probe: container.add(probe),
+            lambda probe: container.discard(probe),
+            lambda probe: container.remove(probe),
+            lambda probe: probe in container,
         ],
     }[kind.name]
     for fail in ("eq", "hash"):
         for operation in operations:
             Picky.fail = fail
             with pytest.raises(error, match=fail):
-                operation()
+                operation(Picky("probe"))
             Picky.fail = ""
             check_holds(kind, container, some)

@@ -1,12 +1,13 @@
 """A test for each bug that was found by reading rather than by the other tests."""
 
+import contextlib
 import gc
 import time
 import weakref
 from typing import Any
 
 import pytest
-from support import Member, gc_collect_harder, let_die
+from support import Member, check_runs, gc_collect_harder, let_die
 
 import weakly
 from weakly import WeakKeyDictionary, WeakSet, WeakValueDictionary
@@ -170,3 +171,69 @@ def test_a_hook_of_the_collector_that_equals_everything() -> None:
         assert len(table) == len(list(table)) == 0
     finally:
         gc.callbacks[:] = hooks
+
+
+def test_pairs_that_are_used_again_have_their_own_hash() -> None:
+    """Tuples know their hash from 3.14 on; a pair that got new items kept the old one."""
+    keys = [Member(number) for number in range(4)]
+    for table in (
+        WeakKeyDictionary(zip(keys, range(4), strict=True)),
+        WeakValueDictionary(zip(range(4), keys, strict=True)),
+    ):
+        pairs = list(table.items())
+        assert list(map(hash, table.items())) == list(map(hash, pairs))
+        wanted = set(pairs[1:])
+        assert len(list(filter(wanted.__contains__, table.items()))) == 3
+
+
+def test_the_class_of_an_entrys_reference_cannot_be_changed_to_escape_its_table() -> None:
+    class Sub(weakly.KeyedRef[Any, Any]):
+        pass
+
+    value = Member(1)
+    table = WeakValueDictionary({1: value})
+    with contextlib.suppress(TypeError):
+        table.data[1].__class__ = Sub
+    del value
+    let_die()
+    assert len(table) == len(list(table)) == 0
+
+
+def test_long_chains_of_keyed_references_are_freed() -> None:
+    referent, reference = Member(1), None
+    for _ in range(100_000):
+        reference = weakly.KeyedRef(referent, None, reference)
+    del reference
+    let_die()
+
+
+def test_a_finalizer_that_is_initialised_while_it_is_being_initialised() -> None:
+    """It was in the registry twice, which then had no end."""
+    program = """
+        from weakly._implementation import Finalizer, live_finalizers
+
+        asked = False
+
+        class Thing:
+            pass
+
+        class ExitFunction:  # asked for when the process makes its first finalizer
+            def __get__(self, instance, owner):
+                global asked
+                if not asked:
+                    asked = True
+                    finalizer.__init__(thing, print, "inner")
+                return lambda: None
+
+        class Reentrant(Finalizer):
+            _exitfunc = ExitFunction()
+
+        thing, finalizer = Thing(), Reentrant.__new__(Reentrant)
+        try:
+            finalizer.__init__(thing, print, "outer")
+        except TypeError as error:
+            print(error)
+        print(len(live_finalizers()), finalizer.alive)
+        """
+    lines = check_runs(program).splitlines()
+    assert lines[-1] == "1 True"

@@ -72,6 +72,7 @@ special_method(PyObject *self, PyObject *name)
 #  define SHARED_LOAD(pointer) _Py_atomic_load_ptr_relaxed(pointer)
 #  define SHARED_LOAD_INT(pointer) _Py_atomic_load_int_relaxed(pointer)
 #  define SHARED_STORE_INT(pointer, value) _Py_atomic_store_int_relaxed((pointer), (value))
+#  define SHARED_STORE(pointer, value) _Py_atomic_store_ssize((pointer), (value))
 #  define SHARED_ADD(pointer, amount) ((void)_Py_atomic_add_ssize((pointer), (amount)))
 #  define SHARED_COUNT(pointer) _Py_atomic_load_ssize(pointer)
 #  define MUTEX_FIELD(name) PyMutex name;
@@ -81,6 +82,7 @@ special_method(PyObject *self, PyObject *name)
 #  define SHARED_LOAD(pointer) (*(pointer))
 #  define SHARED_LOAD_INT(pointer) (*(pointer))
 #  define SHARED_STORE_INT(pointer, value) ((void)(*(pointer) = (value)))
+#  define SHARED_STORE(pointer, value) ((void)(*(pointer) = (value)))
 #  define SHARED_ADD(pointer, amount) ((void)(*(pointer) += (amount)))
 #  define SHARED_COUNT(pointer) (*(pointer))
 #  define MUTEX_FIELD(name)
@@ -154,8 +156,23 @@ gc_show(PyObject *ref)
     PyObject_GC_Track(ref);
 }
 
-/* From 3.14.3 on the collector clears the references which finalizers of the garbage made
- * to the garbage without calling back (gh-136189): see collector.h. */
-#define COLLECTOR_SKIPS_CALLBACKS (PY_VERSION_HEX >= 0x030E0000)
+/* From 3.14.3 on, and in late versions of 3.13, the collector clears the references which
+ * finalizers of the garbage made to the garbage without calling back (CPython GH-136401): see
+ * collector.h. What is built with an early version runs with a late one. */
+#define COLLECTOR_SKIPS_CALLBACKS (PY_VERSION_HEX >= 0x030D0000)
+
+/* To be called when a tuple that was handed out gets new items: from 3.14 on it has a hash. */
+static inline void
+tuple_reset_hash(PyObject *tuple)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+    ((PyTupleObject *)tuple)->ob_hash = -1;
+#else
+    (void)tuple;
+#endif
+}
+
+/* For tables of methods. */
+#define FUNCTION(f) ((PyCFunction)(void (*)(void))(f))
 
 #endif

@@ -32,7 +32,9 @@ container_traverse(PyObject *self, visitproc visit, void *arg)
 static int
 container_clear_slot(PyObject *self)
 {
+    Py_BEGIN_CRITICAL_SECTION(self);  /* other threads may run, and a member die there */
     table_clear((Table *)self);
+    Py_END_CRITICAL_SECTION();
     return 0;
 }
 

@@ -77,7 +77,8 @@ is_death_callback(PyObject *object)
 static inline bool
 value_ref_has_key(PyObject *ref)
 {
-    return !is_death_callback(((KeyedRef *)ref)->key);
+    PyObject *key = ((KeyedRef *)ref)->key;
+    return key != NULL && !is_death_callback(key);
 }
 
 /* Gives a value's entry reference the key, which is taken over: its table forgets it. */
@@ -147,10 +148,19 @@ keyed_ref_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject *key = ((KeyedRef *)self)->key;
+    if (key != NULL && is_death_callback(key)) {  /* straight, as it holds nothing */
+        _PyWeakref_RefType.tp_dealloc(self);
+        Py_DECREF(type);
+        Py_DECREF(key);
+        return;
+    }
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, keyed_ref_dealloc)
     ((KeyedRef *)self)->key = NULL;
     _PyWeakref_RefType.tp_dealloc(self);
     Py_DECREF(type);
     Py_XDECREF(key);  /* last: it can run code, which must not find half a reference */
+    Py_TRASHCAN_END
 }
 
 static int
@@ -193,7 +203,8 @@ static PyType_Slot keyed_ref_slots[] = {
 static PyType_Spec keyed_ref_spec = {
     .name = "weakly.KeyedRef",
     .basicsize = sizeof(KeyedRef),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE
+             | Py_TPFLAGS_IMMUTABLETYPE,  /* an entry's reference stays of this type */
     .slots = keyed_ref_slots,
 };
 

@@ -4,7 +4,8 @@
  * creation which owns a reference to each, and has a weak reference whose callback is the
  * finalizer itself. The first of a call, detach() and the death of the referent takes it
  * out of the registry and its contents with it; after that it is dead and holds nothing.
- * So it is in no cycle that the registry does not hold, and needs no tp_clear. */
+ * So it is in no cycle that the registry does not hold, and needs no tp_clear. The collector
+ * does not see the registry's references: what live finalizers hold lives. */
 
 #ifndef WEAKLY_FINALIZE_H
 #define WEAKLY_FINALIZE_H
@@ -27,19 +28,30 @@ typedef struct {
     PyObject *ref, *func, *args, *kwargs;
 } FinalizerContents;
 
-static void
-finalizer_register(Finalizer *self)
+/* Makes the finalizer alive with contents that are taken over; false, and they are not, if it
+ * is alive already. Calls nobody. */
+static bool
+finalizer_register(Finalizer *self, FinalizerContents contents)
 {
     State *state = state_of_module(self->module);
     MUTEX_LOCK(state, registry_mutex);
+    if (self->alive) {
+        MUTEX_UNLOCK(state, registry_mutex);
+        return false;
+    }
     self->alive = self->atexit = true;
+    self->ref = contents.ref;
+    self->func = contents.func;
+    self->args = contents.args;
+    self->kwargs = contents.kwargs;
     self->newer = NULL;
     self->older = state->newest;
     *(state->newest == NULL ? &state->oldest : &state->newest->newer) = self;
     state->newest = self;
     state->finalizers_created++;
-    MUTEX_UNLOCK(state, registry_mutex);
     Py_INCREF(self);
+    MUTEX_UNLOCK(state, registry_mutex);
+    return true;
 }
 
 /* Makes the finalizer dead. True if it was alive: then `contents` are the caller's, and so is
@@ -79,9 +91,9 @@ finalizer_read(Finalizer *self, FinalizerContents *contents)
 static void
 contents_release(FinalizerContents contents)
 {
-    Py_DECREF(contents.ref);
-    Py_DECREF(contents.func);
-    Py_DECREF(contents.args);
+    Py_XDECREF(contents.ref);
+    Py_XDECREF(contents.func);
+    Py_XDECREF(contents.args);
     Py_XDECREF(contents.kwargs);
 }
 
@@ -101,12 +113,10 @@ finalizer_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED
 static int
 register_exit(State *state, PyObject *self)
 {
-    PyObject *result = NULL;
-    PyObject *module = PyImport_ImportModule("atexit");
     PyObject *function = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "_exitfunc");
-    if (module != NULL && function != NULL) {
-        result = PyObject_CallMethod(module, "register", "O", function);
-    }
+    PyObject *module = function == NULL ? NULL : PyImport_ImportModule("atexit");
+    PyObject *result =
+        module == NULL ? NULL : PyObject_CallMethod(module, "register", "O", function);
     Py_XDECREF(module);
     Py_XDECREF(function);
     if (result == NULL) {
@@ -121,6 +131,7 @@ static int
 finalizer_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     Finalizer *self = (Finalizer *)op;
+    State *state = state_of_module(self->module);
     Py_ssize_t count = PyTuple_GET_SIZE(args);
     if (count < 2) {
         PyErr_Format(PyExc_TypeError,
@@ -128,35 +139,28 @@ finalizer_init(PyObject *op, PyObject *args, PyObject *kwargs)
                      "then those of the function (%zd given)", count);
         return -1;
     }
-    if (self->alive) {
-        PyErr_SetString(PyExc_TypeError, "a live finalizer cannot be initialized again");
-        return -1;
-    }
-    State *state = state_of_module(self->module);
     if (!state->exit_registered && register_exit(state, op) < 0) {
         return -1;
     }
-    PyObject *rest = PyTuple_GetSlice(args, 2, count);
-    PyObject *named = NULL;  /* a copy: functools.partial hands out its own */
-    if (rest == NULL) {
-        return -1;
+    FinalizerContents contents = {NULL, Py_NewRef(PyTuple_GET_ITEM(args, 1)),
+                                  PyTuple_GetSlice(args, 2, count), NULL};
+    bool made = contents.args != NULL;
+    if (made && kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
+        contents.kwargs = PyDict_Copy(kwargs);  /* functools.partial hands out its own */
+        made = contents.kwargs != NULL;
     }
-    if (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0 && (named = PyDict_Copy(kwargs)) == NULL) {
-        Py_DECREF(rest);
-        return -1;
+    if (made) {
+        contents.ref = PyWeakref_NewRef(PyTuple_GET_ITEM(args, 0), op);
+        made = contents.ref != NULL;
     }
-    PyObject *ref = PyWeakref_NewRef(PyTuple_GET_ITEM(args, 0), op);
-    if (ref == NULL) {
-        Py_DECREF(rest);
-        Py_XDECREF(named);
-        return -1;
+    if (made && finalizer_register(self, contents)) {
+        return 0;
     }
-    self->ref = ref;
-    self->func = Py_NewRef(PyTuple_GET_ITEM(args, 1));
-    self->args = rest;
-    self->kwargs = named;
-    finalizer_register(self);
-    return 0;
+    if (made) {
+        PyErr_SetString(PyExc_TypeError, "a live finalizer cannot be initialized again");
+    }
+    contents_release(contents);
+    return -1;
 }
 
 /* finalizer(_=None): the argument is the reference when the referent's death is what calls. */

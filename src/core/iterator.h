@@ -79,6 +79,7 @@ iterator_pair(Iterator *it, PyObject *first, PyObject *second)
         Py_INCREF(item);
         PyTuple_SET_ITEM(item, 0, first);
         PyTuple_SET_ITEM(item, 1, second);
+        tuple_reset_hash(item);
         if (!PyObject_GC_IsTracked(item)) {  /* the collector untracks pairs of atoms */
             PyObject_GC_Track(item);
         }

@@ -286,8 +286,6 @@ mapping_strongs(PyObject *self, PyObject *Py_UNUSED(ignored))
 FOR_BOTH(key_mapping, KEY)
 FOR_BOTH(value_mapping, VALUE)
 
-#define FUNCTION(f) ((PyCFunction)(void (*)(void))(f))
-
 #define MAPPING_METHODS(prefix)                                                              \
     CONTAINER_METHODS,                                                                       \
     {"get", FUNCTION(prefix##_get), METH_FASTCALL | METH_KEYWORDS,                           \

@@ -38,7 +38,7 @@ core_exec(PyObject *module)
         || (state->value_table_type = add_type(module, &value_mapping_spec, NULL, true)) == NULL
         || (state->set_table_type = add_type(module, &set_spec, NULL, true)) == NULL
         || (state->finalizer_type = add_type(module, &finalizer_spec, NULL, true)) == NULL
-        || collector_init(state, module) < 0 ? -1 : 0;
+        || collector_init(state) < 0 ? -1 : 0;
 }
 
 static int
@@ -64,8 +64,7 @@ static void
 core_free(void *module)
 {
     State *state = state_of_module((PyObject *)module);
-    Py_CLEAR(state->gc_callbacks);
-    Py_CLEAR(state->gc_hook);
+    collector_free(state);
     Py_CLEAR(state->keyed_ref_type);
     Py_CLEAR(state->death_callback_type);
     Py_CLEAR(state->rows_type);
@@ -90,8 +89,8 @@ own_methods(PyObject *module, PyObject *cls)
         {state->value_table_type, value_mapping_methods},
         {state->set_table_type, set_methods},
     };
-    for (size_t i = 0; PyType_Check(cls) && i < Py_ARRAY_LENGTH(all); i++) {
-        if (PyType_IsSubtype((PyTypeObject *)cls, all[i].table)) {
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(all); i++) {
+        if (PyType_Check(cls) && PyType_IsSubtype((PyTypeObject *)cls, all[i].table)) {
             return container_own_methods((PyTypeObject *)cls, all[i].methods) < 0
                        ? NULL : Py_NewRef(cls);
         }

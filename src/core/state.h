@@ -22,7 +22,7 @@ typedef struct {
     PyObject *gc_callbacks;            /* the list gc.callbacks */
     PyObject *gc_hook;                 /* our function in it */
     Py_ssize_t gc_hook_position;       /* where it was last seen there */
-    int collecting;                    /* between the collector's start and stop */
+    int *collecting;                   /* between the collector's start and stop; the hook's */
 
     /* finalize.h */
     struct Finalizer *oldest, *newest; /* the registry: a list of owned references */

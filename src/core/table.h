@@ -18,9 +18,11 @@
  * and rows only have the words that their kind needs. A row's reference is owned; a row
  * without one is a tombstone. The hash of a row is in its reference (entry.h).
  *
- * Removal leaves a tombstone in the rows, unless at the end, and DUMMY in the index. DUMMY
- * slots are used again, but not while a look-up waits for an __eq__: then insertions land at
- * the end of their probe sequence, where a look-up that is half-way still meets them.
+ * Removal leaves a tombstone in the rows, whose end is given up once all is tombstones from
+ * there on, and DUMMY in the index. DUMMY slots are used again, but not while a look-up waits
+ * for an __eq__: then insertions land at the end of their probe sequence, where a look-up that
+ * is half-way still meets them, and a slot that still leads to a row proves that the row is
+ * the same.
  *
  * Re-entrancy. These can run any code: __eq__ and __hash__, the release of anything the
  * table owned, and (3.11) whatever allocates an object that the collector tracks. Around
@@ -29,8 +31,10 @@
  * out is released when all is in order again.
  *
  * Iterators pin the Rows. Pinned rows are not moved: a resize leaves them behind and copies,
- * and a removal does not give up the tail. The Rows own the references of their rows, and
- * the collector visits them once, whether the table, iterators or both hold the Rows.
+ * and a removal does not give up the tail. The Rows own what is in them, and the collector
+ * visits it once, whether the table, iterators or both hold the Rows. What it does not visit
+ * are the references, which hold nothing; but one that left its table may own its key
+ * (entry.h), and rows left behind can still have it: those are visited.
  *
  * A reference can be dead and its entry still there: its callback may be on its way, or may
  * have been skipped (collector.h). Such an entry is never found; whoever meets it removes
@@ -627,17 +631,13 @@ restart:
         }
         table->comparing++;
         int equal = PyObject_RichCompareBool(other, key, Py_EQ);
-        table->comparing--;
-        /* Is it still this row that was compared, and does the slot lead to it? While we hold
-         * `other`, its address proves the former; once we let go, that no row was added. */
-        bool same = table->layout == layout && row[REF] == ref && row[SUBJECT] == other
-                    && index_get(table->index, table->log2, slot) == ix;
-        size_t inserted = table->inserted;
         Py_DECREF(other);
+        table->comparing--;
         if (equal < 0) {
             return -1;
         }
-        if (!same || table->layout != layout || table->inserted != inserted || row[REF] != ref) {
+        /* Meanwhile no slot was used again: if this one leads to the row, the row is the same. */
+        if (table->layout != layout || index_get(table->index, table->log2, slot) != ix) {
             goto restart;
         }
         if (equal) {
@@ -741,8 +741,8 @@ static PyObject *death_callback_set(PyObject *, PyObject *const *, size_t, PyObj
 /* Stores an entry under a key whose hash is known.
  *
  * If the key is there already: with `existing`, nothing is changed and *existing is a new
- * reference to the entry's object (the value; in a set, None); without, the object is
- * replaced and the key and its place stay. Otherwise a row is added, and *existing is NULL.
+ * reference to the entry's value; without, the value is replaced and the key and its place
+ * stay. Otherwise a row is added, and *existing is NULL.
  * Borrows all. Returns -1 with an exception set and the table unchanged. */
 static int
 table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *object,
@@ -765,9 +765,6 @@ table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *obje
     }
     if (collector_arm(state) < 0) {
         return -1;
-    }
-    if (UNLIKELY(table->suspect) && !is_collecting(state)) {
-        (void)table_len(table);  /* drops what must not be kept */
     }
     for (;;) {
         Place at;
@@ -798,8 +795,8 @@ table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *obje
         }
         else if (found) {
             Py_XDECREF(ref);
-            if (existing != NULL) {
-                *existing = Py_NewRef(kind == KEY ? at.row[STRONG] : Py_None);
+            if (kind == KEY && existing != NULL) {
+                *existing = Py_NewRef(at.row[STRONG]);
             }
             else if (kind == KEY) {
                 PyObject *old = at.row[STRONG];
@@ -819,10 +816,12 @@ table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *obje
         }
         /* Twice as much room as is in use; a resize that only drops tombstones keeps the
          * size. dict grows alike. */
-        if (!found && !table_has_room(table)
-            && table_resize(table, kind, table->live + 1) < 0) {
-            Py_DECREF(ref);
-            return -1;
+        if (!found && !table_has_room(table)) {
+            (void)table_len(table);  /* first drops what is dead without a callback */
+            if (table_resize(table, kind, table->live + 1) < 0) {
+                Py_DECREF(ref);
+                return -1;
+            }
         }
         if (!found && inserted == table->inserted && table_has_room(table)) {
             if (UNLIKELY(layout != table->layout || table->comparing > 0)) {
@@ -882,15 +881,14 @@ table_extend(Table *table, Kind kind, PyObject *keys, PyObject *objects)
 static int
 table_merge(Table *table, Kind kind, Table *other)
 {
-    Rows *rows = other->rows;
-    if (other == table || rows == NULL) {
+    if (other == table || other->live == 0) {
         return 0;
     }
     if (table->live == 0 && table_reserve(table, kind, other->live) < 0) {
         return -1;
     }
-    rows = other->rows;  /* the allocation can have changed it */
-    if (rows == NULL) {
+    Rows *rows = other->rows;
+    if (rows == NULL) {  /* the allocation can have cleared it */
         return 0;
     }
     int status = 0;

@@ -67,11 +67,12 @@ _MISSING: Any = object()
 _next_era = count(1).__next__
 
 
-# Callbacks that CPython skips. From 3.14.3 on, a reference made by a finalizer in a garbage
-# cycle to an object of that cycle is cleared without its callback. A table that was inserted
-# into during a collection is therefore suspect: it looks for dead entries before it counts.
+# Callbacks that CPython skips. From 3.14.3 on, and in late versions of 3.13, a reference made
+# by a finalizer in a garbage cycle to an object of that cycle is cleared without its callback.
+# A table that was inserted into during a collection is therefore suspect: it looks for dead
+# entries before it counts.
 
-_CALLBACKS_CAN_BE_SKIPPED = sys.implementation.name == "cpython" and sys.version_info >= (3, 14)
+_CALLBACKS_CAN_BE_SKIPPED = sys.implementation.name == "cpython" and sys.version_info >= (3, 13)
 _collecting = False
 
 
@@ -676,12 +677,12 @@ class Finalizer:
 
     def __init__(self, obj: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
         global _exit_registered, _finalizers_created
-        if self.alive:
-            raise TypeError("a live finalizer cannot be initialized again")
         # As late as this, so that it is called before what was registered earlier.
         if not _exit_registered:
             atexit.register(cast(Any, type(self))._exitfunc)
             _exit_registered = True
+        if self.alive:
+            raise TypeError("a live finalizer cannot be initialized again")
         self._reference = ref(obj, self)
         self._content = (func, args, kwargs)
         self._atexit = True
