@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_FLAGS ?=
+# What `make test` sets WEAKLY_PURE to: 0 is the C core, 1 the Python tables.
+PURE ?= 0 1
 # For `make debug`, and for `make free-threaded` (any 3.13 or later, with its headers).
 DEBUG_PYTHON ?= $(firstword $(shell command -v python3-dbg python3.13-dbg python3.12-dbg python3.11-dbg))
 HEADERS_PYTHON ?= python3.13
@@ -22,7 +24,7 @@ tour: $(VENV)/.test ## Show what weakly does, with timings on this machine
 	@$(python) -m weakly tour
 
 test: $(VENV)/.test ## Run the tests, on the C core and on the Python tables
-	@failed=; for pure in 0 1; do \
+	@failed=; for pure in $(PURE); do \
 		echo "==> tests on the $$(test $$pure = 0 && echo C core || echo Python tables)"; \
 		WEAKLY_PURE=$$pure $(pytest) || failed=yes; \
 	done; test -z "$$failed"
@@ -55,10 +57,11 @@ asan: $(VENV)/.test ## Run the tests with the C core under Address- and UBSaniti
 	$(call say,tests on the C core with the sanitizers)
 	@$(asan_run) $(pytest)
 
-debug: ## Run the tests in a debug interpreter (DEBUG_PYTHON=...)
+debug: ## Run the tests on the C core in a debug interpreter (DEBUG_PYTHON=...)
 	@test -n "$(DEBUG_PYTHON)" || { echo "no debug interpreter: say DEBUG_PYTHON=..."; exit 1; }
 	@$(DEBUG_PYTHON) -c 'import sys; sys.gettotalrefcount()'
-	@$(MAKE) --no-print-directory test PYTHON=$(DEBUG_PYTHON) VENV=build/debug-venv
+	@$(MAKE) --no-print-directory test PURE=0 \
+		PYTHON=$(DEBUG_PYTHON) VENV=build/debug-venv
 
 free-threaded: ## Check that the C core compiles for a build without the GIL (HEADERS_PYTHON=...)
 	@gcc -fsyntax-only -DPy_GIL_DISABLED=1 -std=c11 -Wall -Wextra -Wconversion -Werror -isystem \

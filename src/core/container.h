@@ -92,11 +92,15 @@ container_contains(PyObject *self, Kind kind, PyObject *key)
     Table *table = (Table *)self;
     Place at;
     int found;
-    if (kind != VALUE && !is_referenceable(Py_TYPE(key))) {
+    if (kind != VALUE && UNLIKELY(!is_referenceable(Py_TYPE(key)))) {
         return 0;
     }
+    Py_hash_t hash = PyObject_Hash(key);
+    if (UNLIKELY(hash == -1)) {
+        return -1;
+    }
     Py_BEGIN_CRITICAL_SECTION(self);
-    found = table_lookup(table, kind, key, &at);
+    found = table_find(table, kind, key, hash, &at);
     if (found == 1 && kind == VALUE) {
         PyObject *value = entry_object(table, VALUE, at);
         found = value != NULL;
