@@ -219,10 +219,11 @@ def set_round() -> None:
     table._check()
 
 
-def finalize_round() -> None:
-    class Mine(finalize):
-        pass
+class Mine(finalize):
+    pass
 
+
+def finalize_round() -> None:
     kept = Member("kept")
     for cls in (finalize, Mine):
         some = [cls(Member(n), divmod, 5, 3) for n in range(10)]
