@@ -50,7 +50,7 @@ class Settings:
         return list(rows(self.sizes, fast=self.fast))
 
 
-FULL = Settings(few=Effort(5, 6, 0.04), many=Effort(2, 2))
+FULL = Settings(few=Effort(3, 5, 0.03), many=Effort(1, 2))
 FAST = Settings(few=Effort(2, 5, 0.02), many=Effort(1, 1), fast=True)
 
 

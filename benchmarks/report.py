@@ -163,7 +163,8 @@ def _machines(all_results: Sequence[Results]) -> Iterator[str]:
             f"{metadata['cpu_count']} cores, {metadata.get('cpu_model_name', 'unknown')}; "
             f"{metadata['platform']}; Python compiled by {metadata['python_compiler']}, "
             f"{'with' if optimized else 'without'} profile-guided optimisation; "
-            f"pyperf {metadata['perf_version']}; {results.date}."
+            f"pyperf {metadata['perf_version']}; {results.date}; "
+            "{} (a million entries) to {} rounds a row.".format(*results.rounds)
         )
     yield ""
 

@@ -91,6 +91,12 @@ class Results:
         return first.date().isoformat()
 
     @property
+    def rounds(self) -> tuple[int, int]:
+        """The smallest and the largest number of rounds that a row was measured in."""
+        counts = [benchmark.get_nvalue() for benchmark in self.suites["weakly"].values()]
+        return min(counts), max(counts)
+
+    @property
     def _any_benchmark(self) -> pyperf.Benchmark:
         return next(iter(self.suites["weakly"].values()))
 
