@@ -16,7 +16,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.operations import Row, rows
 from benchmarks.plot import svg
-from benchmarks.report import markdown, print_table, print_verdicts
+from benchmarks.report import markdown, print_table, print_verdicts, summary
 from benchmarks.results import Results, folder_name, saved
 
 TOP = Path(__file__).resolve().parent.parent
@@ -24,7 +24,6 @@ RESULTS = TOP / "benchmarks" / "results"
 """The full runs, one folder an interpreter: what the docs are made from."""
 PARTIAL = TOP / "build" / "benchmarks"
 """The fast and the partial runs."""
-DOCS = TOP / "docs"
 
 
 @dataclass(frozen=True)
@@ -102,11 +101,18 @@ def _work(
         raise SystemExit(f"a benchmark process failed with status {process.returncode}")
 
 
-def write_docs(all_results: Sequence[Results], wanted: Sequence[Row], docs: Path) -> None:
-    """The page and the plot; the plot is of the newest interpreter's results."""
+def write_docs(all_results: Sequence[Results], wanted: Sequence[Row], top: Path) -> None:
+    """The page, the plot and the README's table; these two of the newest interpreter."""
+    docs, readme = top / "docs", top / "README.md"
     docs.mkdir(exist_ok=True)
     (docs / "benchmarks.md").write_text(markdown(all_results, wanted), encoding="utf-8")
     (docs / "benchmarks.svg").write_text(svg(all_results[0], wanted), encoding="utf-8")
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    before, begin, rest = text.partition("<!-- benchmarks -->\n")
+    _, end, after = rest.partition("<!-- end of benchmarks -->\n")
+    if end:
+        table = summary(all_results[0], wanted)
+        readme.write_text(before + begin + table + end + after, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,8 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"Saved for pyperf in {folder.relative_to(TOP)}", highlight=False)
         all_results = [results]
     if not partial and not (options.check and not options.render):
-        write_docs(saved(RESULTS), wanted, DOCS)
-        console.print("Wrote docs/benchmarks.md and docs/benchmarks.svg", highlight=False)
+        write_docs(saved(RESULTS), wanted, TOP)
+        console.print("Wrote docs/benchmarks.md, docs/benchmarks.svg, README.md", highlight=False)
     if options.check:
         kept = [print_verdicts(results, wanted, console) for results in all_results]
         return 0 if all(kept) else 1

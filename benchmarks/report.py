@@ -111,6 +111,35 @@ def basis_name(verdict: Verdict) -> str:
     return "weakref" if verdict.basis == "stdlib" else STRONG[verdict.row.family]
 
 
+SUMMARY = {
+    "WeakKeyDictionary": ("lookup", "in", "iterate", "fill and drop", "copy", "death, one by one"),
+    "WeakSet": ("in", "iterate", "fill and drop", "union (|)"),
+    "WeakValueDictionary": ("lookup", "iterate", "fill and drop", "setdefault, present"),
+    "finalize": ("create", "detach"),
+}
+"""The rows that the README shows."""
+
+
+def summary(results: Results, rows: Sequence[Row]) -> str:
+    """The README's table: a few rows of the interpreter, with their kinds of keys."""
+    few = min(row.entries for row in rows)
+    lines = [
+        f"{results.title}, {few:,} entries, time for one; ratios are medians of rounds.",
+        "",
+        "| | dict or set | weakref | weakly | to dict or set | to weakref |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        if row.entries == few and row.default_kind and row.label in SUMMARY[row.family]:
+            times = [
+                quantity(results.median(row, side), row.operation.unit) if side in row.sides else ""
+                for side in ("strong", "stdlib", "weakly")
+            ]
+            ratios = [ratio(results.ratio(row, basis)) for basis in ("strong", "stdlib")]
+            lines.append(f"| {row.family}: {_cell(row.label)} | {' | '.join(times + ratios)} |")
+    return "\n".join(lines) + "\n"
+
+
 def markdown(all_results: Sequence[Results], rows: Sequence[Row]) -> str:
     """The page docs/benchmarks.md: every result, how it was measured, what the rows run."""
     return "\n".join(

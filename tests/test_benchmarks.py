@@ -20,7 +20,7 @@ if sys.implementation.name != "cpython":
     pytest.skip("the benchmarks are for CPython", allow_module_level=True)
 
 from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import limits, plot  # noqa: E402
+from benchmarks import limits, plot, report  # noqa: E402
 from benchmarks.operations import Row, rows  # noqa: E402
 from benchmarks.results import Results, saved  # noqa: E402
 
@@ -96,7 +96,7 @@ def test_the_table_has_every_row(results: Results) -> None:
 
 def test_the_docs_have_every_row_of_every_interpreter(results: Results, tmp_path: Path) -> None:
     command.write_docs([results, results], TINY.rows(), tmp_path)
-    page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    page = (tmp_path / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     lines = [line for line in page.splitlines() if line.startswith("| ")]
     for label, group in itertools.groupby(sorted(TINY.rows(), key=label_of), key=label_of):
         wanted = 2 * len(list(group))
@@ -113,7 +113,7 @@ def label_of(row: Row) -> str:
 
 def test_the_plot_is_svg_with_every_row_it_shows(results: Results, tmp_path: Path) -> None:
     command.write_docs([results], TINY.rows(), tmp_path)
-    text = (tmp_path / "benchmarks.svg").read_text(encoding="utf-8")
+    text = (tmp_path / "docs" / "benchmarks.svg").read_text(encoding="utf-8")
     assert "prefers-color-scheme: dark" in text
     root = ElementTree.fromstring(text)
     words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
@@ -121,6 +121,20 @@ def test_the_plot_is_svg_with_every_row_it_shows(results: Results, tmp_path: Pat
         assert family in words
         for operation in operations:
             assert operation in words
+
+
+def test_the_readme_gets_its_table_between_the_marks(results: Results, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- benchmarks -->\nold\n<!-- end of benchmarks -->\nafter\n")
+    for _ in range(2):
+        command.write_docs([results], TINY.rows(), tmp_path)
+        text = readme.read_text(encoding="utf-8")
+        assert text.startswith("before\n<!-- benchmarks -->\n")
+        assert text.endswith("\n<!-- end of benchmarks -->\nafter\n")
+        assert "old" not in text
+        for family, labels in report.SUMMARY.items():
+            for label in labels:
+                assert text.count("| {}: {} |".format(family, label.replace("|", r"\|"))) == 1
 
 
 def test_each_limit_covers_some_row_and_a_miss_is_told(results: Results) -> None:
