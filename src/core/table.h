@@ -1,7 +1,7 @@
 /* The table: one ordered, open-addressing hash table which serves every container.
  *
- *     index (int8 to int64)        rows (a Rows object)
- *     +----+                       ref   subject  value
+ *     index (int8 to int64,        rows (a Rows object)
+ *     +----+ tags left out)        ref   subject  value
  *     |  1 | --------------+    0 | r0 | address | v0 |
  *     | -1 |  EMPTY        |    1 | r1 | address | v1 |  <-+
  *     | -2 |  DUMMY        |    2 |  . |    .    |  . |   tombstone
@@ -269,6 +269,26 @@ index_set(void *index, uint8_t log2, size_t slot, Py_ssize_t value)
     }
 }
 
+/* What the index says of a row: its number and, above it, as many mixed bits of the hash as
+ * fit: the tag. Most rows that only share a slot are told apart by it, without a look at the
+ * row and its reference, which are two cache lines. (Fibonacci hashing, Knuth, The Art of
+ * Computer Programming 3, 6.4: the high bits of the product depend on all bits.) */
+ALWAYS_INLINE size_t
+index_tag(uint8_t log2, Py_hash_t hash)
+{
+    size_t bits = 8 * index_width(log2) - 1 - log2;
+    size_t mixed = (size_t)hash * (size_t)0x9E3779B97F4A7C15u;
+    return mixed >> 1 >> (8 * sizeof(size_t) - 1 - bits) << log2;
+}
+
+/* The number of the row that an entry of the index, neither EMPTY nor DUMMY, leads to, if the
+ * entry has this tag; otherwise more than the mask. */
+ALWAYS_INLINE size_t
+index_row(Py_ssize_t entry, size_t tag)
+{
+    return (size_t)entry ^ tag;
+}
+
 /* The probe sequence of a hash, that of dict: PROBE(slot, mask, hash) { ... } visits the
  * slots in turn; every sequence meets an EMPTY one. */
 #define PROBE(slot, mask, hash)                                                      \
@@ -323,12 +343,20 @@ table_fault(Table *table)
     for (size_t slot = 0; slot <= index_mask(table->log2); slot++) {
         Py_ssize_t ix = index_get(table->index, table->log2, slot);
         fill += ix != EMPTY;
-        indexed += ix >= 0;
-        if (ix >= rows->used) {
+        if (ix < 0) {
+            continue;
+        }
+        indexed++;
+        Py_ssize_t number = ix & (Py_ssize_t)index_mask(table->log2);
+        if (number >= rows->used) {
             return "slot leads beyond the rows";
         }
-        if (ix >= 0 && row_at(rows, kind, ix)[REF] == NULL) {
+        PyObject *ref = row_at(rows, kind, number)[REF];
+        if (ref == NULL) {
             return "slot leads to a tombstone";
+        }
+        if (index_row(ix, index_tag(table->log2, ref_hash(ref, kind))) != (size_t)number) {
+            return "slot with a wrong tag";
         }
     }
     for (Py_ssize_t i = 0; i < rows->used; i++) {
@@ -352,7 +380,7 @@ table_fault(Table *table)
         bool found = false;
         PROBE(slot, index_mask(table->log2), ref_hash(row[REF], kind)) {
             Py_ssize_t ix = index_get(table->index, table->log2, slot);
-            if (ix == i) {
+            if (ix >= 0 && (ix & (Py_ssize_t)index_mask(table->log2)) == i) {
                 found = true;
                 break;
             }
@@ -433,8 +461,9 @@ table_resize(Table *table, Kind kind, Py_ssize_t wanted)
                 Py_INCREF(*row_strong(to, kind));
             }
         }
-        index_set(index, log2, index_empty_slot(index, log2, ref_hash(to[REF], kind)),
-                  rows->used++);
+        Py_hash_t hash = ref_hash(to[REF], kind);
+        index_set(index, log2, index_empty_slot(index, log2, hash),
+                  (Py_ssize_t)(index_tag(log2, hash) | (size_t)rows->used++));
         to += row_words(kind);
     }
     rows->top = rows->used;
@@ -477,8 +506,8 @@ table_reserve(Table *table, Kind kind, Py_ssize_t count)
 /* Adds a row at a free slot of the index on the probe sequence of its hash; takes over `ref`
  * and, if any, the strong word. There is room. */
 static inline void
-table_append(Table *table, Kind kind, size_t slot, PyObject *ref, PyObject *subject,
-             PyObject *value)
+table_append(Table *table, Kind kind, size_t slot, Py_hash_t hash, PyObject *ref,
+             PyObject *subject, PyObject *value)
 {
     Rows *rows = table->rows;
     PyObject **row = row_at(rows, kind, rows->used);
@@ -491,7 +520,8 @@ table_append(Table *table, Kind kind, size_t slot, PyObject *ref, PyObject *subj
         rows_trace(rows, *row_strong(row, kind));
     }
     table->fill += index_get(table->index, table->log2, slot) == EMPTY;
-    index_set(table->index, table->log2, slot, rows->used++);
+    index_set(table->index, table->log2, slot,
+              (Py_ssize_t)(index_tag(table->log2, hash) | (size_t)rows->used++));
     rows->top = rows->used;
     table->live++;
     table->inserted++;
@@ -533,11 +563,14 @@ table_find_ref(Table *table, Kind kind, PyObject *ref, Place *at)
     if (table->live == 0) {
         return false;
     }
-    PROBE(slot, index_mask(table->log2), ref_hash(ref, kind)) {
+    Py_hash_t hash = ref_hash(ref, kind);
+    size_t mask = index_mask(table->log2), tag = index_tag(table->log2, hash);
+    PROBE(slot, mask, hash) {
         Py_ssize_t ix = index_get(table->index, table->log2, slot);
         if (ix >= 0) {
-            PyObject **row = row_at(table->rows, kind, ix);
-            if (row[REF] == ref) {
+            size_t number = index_row(ix, tag);
+            PyObject **row = number > mask ? NULL : row_at(table->rows, kind, (Py_ssize_t)number);
+            if (row != NULL && row[REF] == ref) {
                 *at = (Place){row, slot};
                 return true;
             }
@@ -596,7 +629,8 @@ restart:
     }
     size_t layout = table->layout;
     bool free_seen = false;
-    PROBE(slot, index_mask(table->log2), hash) {
+    size_t mask = index_mask(table->log2), tag = index_tag(table->log2, hash);
+    PROBE(slot, mask, hash) {
         Py_ssize_t ix = index_get(table->index, table->log2, slot);
         if (ix < 0) {
             if (!free_seen) {
@@ -608,7 +642,11 @@ restart:
             }
             continue;
         }
-        PyObject **row = row_at(table->rows, kind, ix);
+        size_t number = index_row(ix, tag);
+        if (number > mask) {
+            continue;
+        }
+        PyObject **row = row_at(table->rows, kind, (Py_ssize_t)number);
         PyObject *ref = row[REF];
         PyObject *subject = row[SUBJECT];
         if (subject == key && (kind == VALUE || ref_address(ref) == key)) {
@@ -656,10 +694,15 @@ table_find(Table *table, Kind kind, PyObject *key, Py_hash_t hash, Place *at)
         return 0;
     }
     bool free_seen = false;
-    PROBE(slot, index_mask(table->log2), hash) {
+    size_t mask = index_mask(table->log2), tag = index_tag(table->log2, hash);
+    PROBE(slot, mask, hash) {
         Py_ssize_t ix = index_get(table->index, table->log2, slot);
         if (LIKELY(ix >= 0)) {
-            PyObject **row = row_at(table->rows, kind, ix);
+            size_t number = index_row(ix, tag);
+            if (number > mask) {
+                continue;
+            }
+            PyObject **row = row_at(table->rows, kind, (Py_ssize_t)number);
             if (LIKELY(row[SUBJECT] == key)
                 && LIKELY(kind == VALUE || ref_address(row[REF]) == key)) {
                 *at = (Place){row, slot};
@@ -827,7 +870,7 @@ table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *obje
             if (UNLIKELY(layout != table->layout || table->comparing > 0)) {
                 at.slot = index_empty_slot(table->index, table->log2, hash);
             }
-            table_append(table, kind, at.slot, ref, kind == VALUE ? Py_NewRef(key) : key,
+            table_append(table, kind, at.slot, hash, ref, kind == VALUE ? Py_NewRef(key) : key,
                          kind == KEY ? Py_NewRef(object) : NULL);
             return 0;
         }
