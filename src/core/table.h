@@ -25,10 +25,10 @@
  * the same.
  *
  * Re-entrancy. These can run any code: __eq__ and __hash__, the release of anything the
- * table owned, and (3.11) whatever allocates an object that the collector tracks. Around
- * each, the table is consistent and unlocked in spirit; after each, `layout` tells whether
- * rows or index were replaced and `inserted` whether rows were added. What a removal took
- * out is released when all is in order again.
+ * table owned, and (3.11) whatever allocates an object that the collector tracks. When they
+ * are called, the table is consistent and may change in any way; after each, `layout` tells
+ * whether rows or index were replaced, `inserted` whether rows were added, and a slot whether
+ * its row is the same. What a removal took out is released when all is in order again.
  *
  * Iterators pin the Rows. Pinned rows are not moved: a resize leaves them behind and copies,
  * and a removal does not give up the tail. The Rows own what is in them, and the collector
@@ -63,7 +63,7 @@ typedef struct {
     Py_ssize_t pins;                /* iterators that read these rows */
     Kind kind;
     bool traced;                    /* may own objects that the collector asks for */
-    bool left_behind;               /* belongs to iterators only: the table has new rows */
+    bool left_behind;               /* by its table, in a resize or clear(), to iterators */
     PyObject *words[];
 } Rows;
 
