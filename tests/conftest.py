@@ -133,5 +133,5 @@ def unraisable(_interpreter_state: list[Unraisable]) -> list[Unraisable]:
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
 def kind(request: pytest.FixtureRequest) -> Kind:
-    """Each of the three containers."""
+    """Each of the containers."""
     return request.param  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""What the tests share: referents, the three containers seen alike, collection, subprocesses.
+"""What the tests share: referents, the containers seen alike, collection, subprocesses.
 
 Nothing here is a test and nothing asserts about one operation only; a helper that one
 test file uses stays in that file.
@@ -16,6 +16,8 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import weakly
 
@@ -105,12 +107,17 @@ def members(count: int, make: Callable[[Any], Member] = Member) -> list[Any]:
 class Kind:
     """One of the containers, seen through its members: the objects it refers to weakly.
 
-    Lets one test run on all three.
+    Lets one test run on all. `shape` says how its operations are spelt: those of a dictionary
+    whose members are the keys ("key") or the values ("value"), or of a set ("set").
     """
 
     name: str
+    shape: str
     cls: type[Any]
-    stdlib: type[Any]
+    stdlib: type[Any]  # whose API it has
+    drop_in = True  # with its private attributes
+    by_identity = False  # no user code compares its members
+    weak_values = False
 
     def __repr__(self) -> str:
         return self.name
@@ -143,17 +150,23 @@ class Kind:
     def references(self, container: Any) -> list[weakref.ref[Any]]:
         raise NotImplementedError
 
+    def reference(self, member: Any) -> weakref.ref[Any]:
+        """One that is equal to what `references` gives for this member."""
+        return weakly.IdRef(member) if self.by_identity else weakref.ref(member)
+
 
 class KeyKind(Kind):
     name = "key"
+    shape = "key"
     cls = weakly.WeakKeyDictionary
     stdlib = weakref.WeakKeyDictionary
+    value: Any = "value"  # of each entry
 
     def content(self, some: Iterable[Any]) -> Any:
-        return [(member, "value") for member in some]
+        return [(member, self.value) for member in some]
 
     def add(self, container: Any, member: Any) -> None:
-        container[member] = "value"
+        container[member] = self.value
 
     def has(self, container: Any, member: Any) -> bool:
         return member in container
@@ -171,10 +184,33 @@ class KeyKind(Kind):
         return container.keyrefs()  # type: ignore[no-any-return]
 
 
+class EphemeronKind(KeyKind):
+    name = "ephemeron"
+    cls = weakly.EphemeronDictionary
+
+
+class IdKeyKind(KeyKind):
+    name = "id-key"
+    cls = weakly.WeakIdKeyDictionary
+    by_identity = True
+
+
+class KeyValueKind(KeyKind):
+    """Seen through its keys."""
+
+    name = "key-value"
+    cls = weakly.WeakKeyValueDictionary
+    drop_in = False
+    weak_values = True
+    value = Member("value")
+
+
 class ValueKind(Kind):
     name = "value"
+    shape = "value"
     cls = weakly.WeakValueDictionary
     stdlib = weakref.WeakValueDictionary
+    weak_values = True
 
     def content(self, some: Iterable[Any]) -> Any:
         return [(member.label, member) for member in some]
@@ -200,6 +236,7 @@ class ValueKind(Kind):
 
 class SetKind(Kind):
     name = "set"
+    shape = "set"
     cls = weakly.WeakSet
     stdlib = weakref.WeakSet
 
@@ -225,7 +262,28 @@ class SetKind(Kind):
         return list(container.data)
 
 
-KINDS: list[Kind] = [KeyKind(), ValueKind(), SetKind()]
+class IdSetKind(SetKind):
+    name = "id-set"
+    cls = weakly.WeakIdSet
+    by_identity = True
+
+
+KINDS: list[Kind] = [
+    KeyKind(),
+    ValueKind(),
+    SetKind(),
+    EphemeronKind(),
+    IdKeyKind(),
+    KeyValueKind(),
+    IdSetKind(),
+]
+COMPARING = [kind for kind in KINDS if not kind.by_identity]
+DROP_IN = [kind for kind in KINDS if kind.drop_in]
+
+
+def kinds(some: Iterable[Kind]) -> Any:
+    """Runs a test on these kinds only."""
+    return pytest.mark.parametrize("kind", list(some), ids=lambda kind: kind.name)
 
 
 def check_holds(kind: Kind, container: Any, expected: Iterable[Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import pickle
 import sys
 import weakref
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from support import (
     EqualMember,
     Kind,
     Member,
+    Unhashable,
     check_runs,
     gc_collect_harder,
     members,
@@ -29,7 +31,20 @@ from support import (
 )
 
 import weakly
-from weakly import KeyedRef, WeakKeyDictionary, WeakMethod, WeakSet, WeakValueDictionary, finalize
+from weakly import (
+    EphemeronDictionary,
+    IdRef,
+    KeyedRef,
+    WeakDefaultDictionary,
+    WeakIdKeyDictionary,
+    WeakIdSet,
+    WeakKeyDictionary,
+    WeakKeyValueDictionary,
+    WeakMethod,
+    WeakSet,
+    WeakValueDictionary,
+    finalize,
+)
 
 pytestmark = pytest.mark.skipif(
     not COUNTS_REFERENCES, reason="there are no reference counts or blocks to compare"
@@ -62,58 +77,151 @@ def attempt(operation: Callable[..., object], *arguments: Any) -> None:
     raise AssertionError("nothing was raised")
 
 
-def key_round() -> None:
+def key_round(cls: Any = WeakKeyDictionary) -> None:
+    by_identity = cls is WeakIdKeyDictionary
     keys = [EqualMember(label) for label in range(40)]
-    table: Any = WeakKeyDictionary()
-    for key in keys:
-        table[key] = [key.label]
-        table[EqualMember(key.label)] = [0]
+    values = [Member([label]) for label in range(40)]
+    table: Any = cls()
+    for key, value in zip(keys, values, strict=True):
+        table[key] = value
+        table[EqualMember(key.label)] = values[0]
     for key in keys:
         assert key in table
-        assert table[key] == table.get(key) == table.setdefault(key, 5) == [0]
+        assert table[key] is table.get(key) is table.setdefault(key, values[5])
+        assert (table[key] is values[0]) is (not by_identity or key is keys[0])
+        assert table.get_or_create(key, list) is table[key]
+    assert table.get_or_create(fresh := EqualMember("fresh"), lambda: values[0]) is values[0]
+    attempt(table.get_or_create, EqualMember("fails"), lambda: 1 // 0)
     del table[keys[0]]
     table.pop(keys[1])
     table.pop(keys[1], None)
     table.popitem()
-    table.update(dict.fromkeys(keys, "x"))
-    table.update((key, "y") for key in keys)
-    table |= {keys[2]: 3}
+    table.update(dict.fromkeys(keys, values[6]))
+    table.update((key, values[7]) for key in keys)
+    table |= {keys[2]: values[3]}
     for iterator in (table.keys, table.values, table.items, table.__iter__, table.__reversed__):
         list(iterator())
         next(iterator())
     table.keyrefs()
-    table.data[weakref.ref(keys[3])] = 4
+    if hasattr(table, "data"):
+        table.data[kept_ref(table)] = values[4]
+    if hasattr(table, "valuerefs"):
+        table.valuerefs()
+        next(table.itervaluerefs())
     copy.copy(table)
     copy.deepcopy(table)
     table | table
     {} | table
     table == table.copy()  # noqa: B015
     repr(table)
-    WeakKeyDictionary.fromkeys(keys, 5)
-    WeakKeyDictionary(table)._check()
+    if cls is not WeakDefaultDictionary:
+        cls.fromkeys(keys, values[5])
+        cls(table)._check()
     absent = EqualMember("absent")
     for bad in (5, absent, Fails("hash")):
-        attempt(table.__getitem__, bad)
+        if cls is not WeakDefaultDictionary:
+            attempt(table.__getitem__, bad)
         attempt(table.__delitem__, bad)
         attempt(table.pop, bad)
     attempt(table.__setitem__, 5, 5)
     attempt(table.setdefault, 5, 5)
     attempt(table.get, 5)
-    attempt(table.update, [(keys[0], 1), (5, 5)])
+    attempt(table.update, [(keys[0], values[1]), (5, 5)])
     attempt(table.update, 5)
-    attempt(WeakKeyDictionary, {5: 5})
-    attempt(WeakKeyDictionary, 1, 2, 3)
+    attempt(cls, {5: 5})
+    attempt(cls, 1, 2, 3)
     attempt(table.pop)
     attempt(table.get)
     iterator = iter(table.items())
     next(iterator)
-    del keys[5:15]
+    del keys[5:15], values[20:], key, value, fresh
     for _ in iterator:
         keys[0:1] = []
     table.__init__()
     table[keys[0]] = table
     table.iterator = iter(table)
     table._check()
+
+
+def kept_ref(table: Any) -> Any:
+    return table.keyrefs()[3]
+
+
+def ephemeron_round() -> None:
+    key_round(EphemeronDictionary)
+
+
+def default_round() -> None:
+    key_round(WeakDefaultDictionary)
+    key = Member("key")
+    table: Any = WeakDefaultDictionary(list, {key: [1]})
+    table[Member("dies")].append(table)
+    table[key].append(key)
+    table.copy()[key].append(2)
+
+
+def id_key_round() -> None:
+    key_round(WeakIdKeyDictionary)
+
+
+def key_value_round() -> None:
+    key_round(WeakKeyValueDictionary)
+
+
+def lenient_round() -> None:
+    """What is held strongly, in each kind of table."""
+    kept = members(5)
+    things: list[Any] = [1, "text", None, (1, 2), 2.5]
+    for kind in KINDS:
+        table: Any = kind.cls.lenient()
+        for thing in [*things, *kept]:
+            if kind.shape == "set":
+                table.add(thing)
+                table.add(thing)
+            elif kind.shape == "value":
+                table[repr(thing)] = thing
+                table[repr(thing)] = kept[0]
+                table[repr(thing)] = thing
+            else:
+                table[thing] = thing
+                table[thing] = kept[0]
+                table[thing] = [thing] if kind.weak_values else table
+        assert table.strong_count() == (10 if kind.name == "key-value" else 5)
+        table._check()
+        kind.references(table)
+        repr(table)
+        table.copy()._check()
+        kind.pop(table)
+        table.update(table)
+        list(kind.iterate(table))
+        next(kind.iterate(table))
+        if kind.shape == "set":
+            table.discard(None)
+            table.me = table
+        else:
+            table.pop(None, None)
+            table["me"] = table
+
+
+def pickle_round() -> None:
+    some = members(5)
+    for kind in KINDS:
+        table: Any = kind.cls.lenient(kind.content(some))
+        table.me = [table, some]
+        pickle.loads(pickle.dumps(table)).me[0]._check()
+
+
+def id_ref_round() -> None:
+    key = Unhashable()
+    refs = [IdRef(key), IdRef(key, lambda _: None), IdRef(obj=key, callback=None)]
+    assert len(set(refs)) == 1
+    assert refs[0].refers_to(key)
+    assert not refs[0].refers_to(None)
+    assert refs[0] != weakref.ref(key)
+    attempt(IdRef, 5)
+    attempt(IdRef)
+    attempt(IdRef, key, None, None)
+    key.refs = refs  # type: ignore[attr-defined]
 
 
 def value_round() -> None:
@@ -174,12 +282,12 @@ def value_round() -> None:
     table._check()
 
 
-def set_round() -> None:
+def set_round(cls: Any = WeakSet) -> None:
     items = [EqualMember(label) for label in range(40)]
-    table: Any = WeakSet(items)
+    table: Any = cls(items)
     for item in items:
         assert item in table
-        assert EqualMember(item.label) in table
+        assert (EqualMember(item.label) in table) is (cls is WeakSet)
         table.add(EqualMember(item.label))
     table.discard(items[0])
     table.discard(items[0])
@@ -194,7 +302,7 @@ def set_round() -> None:
         operation(items[5:10])
     set(items) | table
     set(items) - table
-    table <= WeakSet(items)  # noqa: B015
+    table <= cls(items)  # noqa: B015
     table == table.copy()  # noqa: B015
     copy.copy(table)
     copy.deepcopy(table)
@@ -206,9 +314,9 @@ def set_round() -> None:
     attempt(table.add, 5)
     attempt(table.discard, 5)
     attempt(table.update, [*items, 5])
-    attempt(WeakSet, 5)
+    attempt(cls, 5)
     attempt(table.add)
-    attempt(WeakSet().pop)
+    attempt(cls().pop)
     iterator = iter(table)
     next(iterator)
     del items[5:15]
@@ -217,6 +325,10 @@ def set_round() -> None:
     table.me = table
     table.iterator = iter(table)
     table._check()
+
+
+def id_set_round() -> None:
+    set_round(WeakIdSet)
 
 
 class Mine(finalize):
@@ -282,8 +394,16 @@ def type_round() -> None:
 
 SCENARIOS = [
     key_round,
+    ephemeron_round,
+    default_round,
+    id_key_round,
+    key_value_round,
     value_round,
     set_round,
+    id_set_round,
+    lenient_round,
+    pickle_round,
+    id_ref_round,
     finalize_round,
     method_round,
     garbage_round,
@@ -293,6 +413,8 @@ SCENARIOS = [
 
 def counts() -> tuple[int, int]:
     gc_collect_harder()
+    # Which keep the names of attributes that pickles have brought.
+    getattr(sys, "_clear_internal_caches", getattr(sys, "_clear_type_cache", int))()
     total = sys.gettotalrefcount() if DEBUG_BUILD else 0  # type: ignore[attr-defined]
     return total, sys.getallocatedblocks()
 
@@ -376,7 +498,7 @@ NO_MEMORY = """
 import faulthandler, gc, sys
 faulthandler.enable()
 import weakly
-from weakly import WeakKeyDictionary, WeakSet, WeakValueDictionary, KeyedRef, finalize
+from weakly import WeakValueDictionary, KeyedRef, finalize
 from _testcapi import set_nomemory, remove_mem_hooks
 
 which, length = sys.argv[1], int(sys.argv[2])
@@ -386,18 +508,25 @@ class Key:
 
 kept = [Key() for _ in range(40)]
 names = [f"name {n}" for n in range(40)]
+value = kept[5]
 gc.disable()
 finalize(kept[0], int).detach()  # registers the exit function, which imports
 
+cls = getattr(weakly, which.rpartition(" ")[2], None)
+if which.startswith("lenient"):
+    kept[1::2] = [(n,) for n in range(20)]
+    cls = cls.lenient
+
 # Each takes a table that holds the first ten and does one thing to it.
-if which == "key":
-    make = lambda: WeakKeyDictionary((key, 1) for key in kept[:10])
+if "KeyDictionary" in which or "KeyValue" in which or "Ephemeron" in which:
+    make = lambda: cls((key, value) for key in kept[:10])
     content = lambda table: len(table.keyrefs())
     operations = [
-        lambda t: t.__setitem__(kept[10], 5),
-        lambda t: t.__setitem__(kept[3], 5),
-        lambda t: t.setdefault(kept[11], 5),
-        lambda t: [t.__setitem__(key, 5) for key in kept],
+        lambda t: t.__setitem__(kept[10], value),
+        lambda t: t.__setitem__(kept[11], value),
+        lambda t: t.__setitem__(kept[3], kept[4]),
+        lambda t: t.setdefault(kept[11], value),
+        lambda t: [t.__setitem__(key, value) for key in kept],
         lambda t: t._extend(kept[20:], kept[20:]),
         lambda t: t._merge(t),
         lambda t: t.__delitem__(kept[0]),
@@ -407,16 +536,19 @@ if which == "key":
         lambda t: kept[30] in t,
         lambda t: list(t), lambda t: list(t.items()), lambda t: list(reversed(t)),
         lambda t: t.keyrefs(),
-        lambda t: (iter(t), t.__setitem__(kept[12], 1), t.clear()),
+        lambda t: hasattr(t, "valuerefs") and t.valuerefs(),
+        lambda t: (iter(t), t.__setitem__(kept[12], value), t.clear()),
         lambda t: t.copy(),
-        lambda t: WeakKeyDictionary(t),
+        lambda t: type(t)._plain.lenient(t),
+        lambda t: t.strong_count(),
         lambda t: t.clear(),
     ]
-elif which == "value":
-    make = lambda: WeakValueDictionary(zip(names[:10], kept))
+elif "Value" in which:
+    make = lambda: cls(zip(names[:10], kept))
     content = lambda table: len(table.valuerefs())
     operations = [
         lambda t: t.__setitem__("new", kept[10]),
+        lambda t: t.__setitem__("new", kept[11]),
         lambda t: t.__setitem__(names[3], kept[11]),
         lambda t: t.setdefault("other", kept[11]),
         lambda t: [t.__setitem__(name, kept[5]) for name in names],
@@ -434,12 +566,15 @@ elif which == "value":
         lambda t: t.clear(),
         lambda t: KeyedRef(kept[0], None, "key"),
     ]
-elif which == "set":
-    make = lambda: WeakSet(kept[:10])
+elif "Set" in which:
+    make = lambda: cls(kept[:10])
     content = lambda table: len(table._refs())
     operations = [
         lambda t: t.add(kept[10]),
+        lambda t: t.add(kept[11]),
         lambda t: t.add(kept[3]),
+        lambda t: t._intern(kept[12]),
+        lambda t: t._refs(),
         lambda t: [t.add(key) for key in kept],
         lambda t: t._extend(kept[20:]),
         lambda t: t._merge(t),
@@ -457,6 +592,7 @@ else:
     make = list
     content = len
     operations = [
+        lambda t: weakly.IdRef(kept[0]),
         lambda t: finalize(kept[0], int),
         lambda t: finalize(kept[0], dict, [], x=1).detach(),
         lambda t: finalize(kept[0], divmod, 5, 3)(),
@@ -497,11 +633,14 @@ print(failures)
 @pytest.mark.c_core(reason="Python code may be torn anywhere by a failing allocation")
 @pytest.mark.skipif(FREE_THREADED, reason="_testcapi cannot replace the allocators there")
 @pytest.mark.parametrize("length", [1, 0], ids=["one", "all from there"])
-@pytest.mark.parametrize("which", ["key", "value", "set", "finalize"])
-def test_every_allocation_can_fail(which: str, length: int) -> None:
+@pytest.mark.parametrize("lenient", ["", "lenient "])
+@pytest.mark.parametrize("which", [*(kind.cls.__name__ for kind in KINDS), "finalize"])
+def test_every_allocation_can_fail(which: str, lenient: str, length: int) -> None:
     """MemoryError or success, a sound table either way, and no crash."""
     pytest.importorskip("_testcapi")
-    result = run_python(NO_MEMORY, which, str(length))
+    if which == "finalize" and lenient:
+        pytest.skip("no container")
+    result = run_python(NO_MEMORY, lenient + which, str(length))
     assert result.returncode == 0, f"{result.returncode}\n{result.stdout}\n{result.stderr[-3000:]}"
     assert int(result.stdout.split()[-1]) > 3
 

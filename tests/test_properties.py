@@ -24,7 +24,16 @@ from hypothesis.stateful import (
 )
 from support import Member, gc_collect_harder, let_die
 
-from weakly import WeakKeyDictionary, WeakSet, WeakValueDictionary
+from weakly import (
+    EphemeronDictionary,
+    WeakDefaultDictionary,
+    WeakIdKeyDictionary,
+    WeakIdSet,
+    WeakKeyDictionary,
+    WeakKeyValueDictionary,
+    WeakSet,
+    WeakValueDictionary,
+)
 
 LABELS = st.integers(0, 11)
 CROWD = 1000  # labels from here on are for growing the table; they do not collide
@@ -93,7 +102,7 @@ class OpenIterator:
 
 
 class ContainerMachine(RuleBasedStateMachine):
-    """Rules for all three; the subclasses say how an operation is spelt."""
+    """Rules for all; the subclasses say how an operation is spelt."""
 
     ways: tuple[str, ...]
     table: Any
@@ -141,18 +150,36 @@ class ContainerMachine(RuleBasedStateMachine):
         raise NotImplementedError
 
     replaces_referent = False  # only a value dictionary replaces what it refers to weakly
+    by_identity = False
 
     # the model
 
     def live(self) -> list[Entry]:
-        self.entries = [entry for entry in self.entries if entry.alive()]
+        self.entries = [entry for entry in self.entries if self.is_alive(entry)]
         return self.entries
+
+    def is_alive(self, entry: Entry) -> bool:
+        return entry.alive()
+
+    def mark(self, one: Entry | Referent) -> int:
+        """The same for what the container takes for the same."""
+        return one.token if self.by_identity else one.label  # type: ignore[no-any-return]
+
+    def probe(self, label: int) -> Referent:
+        """What finds the entry of this label, if there is one."""
+        entry = self.entry_of(label) if self.by_identity else None
+        found = None if entry is None else entry.watch()
+        return Referent(label) if found is None else found
 
     def entry_of(self, label: int) -> Entry | None:
         return next((entry for entry in self.live() if entry.label == label), None)
 
+    def entry_like(self, referent: Referent) -> Entry | None:
+        mark = self.mark(referent)
+        return next((entry for entry in self.live() if self.mark(entry) == mark), None)
+
     def model_put(self, referent: Referent, value: int) -> None:
-        entry = self.entry_of(referent.label)
+        entry = self.entry_like(referent)
         if entry is None:
             self.entries.append(Entry(referent, value))
             return
@@ -198,8 +225,8 @@ class ContainerMachine(RuleBasedStateMachine):
         # Equal keys in one mapping: the first key stays with the last value, as in dict.
         merged: dict[int, tuple[Referent, int]] = {}
         for referent, value in zip(referents, values, strict=True):
-            first = merged.get(referent.label, (referent, 0))[0]
-            merged[referent.label] = (referent if self.replaces_referent else first, value)
+            first = merged.get(self.mark(referent), (referent, 0))[0]
+            merged[self.mark(referent)] = (referent if self.replaces_referent else first, value)
             self.owned[referent.token] = referent
         self.table.update(self.pairs(referents, values))
         for referent, value in merged.values():
@@ -209,7 +236,7 @@ class ContainerMachine(RuleBasedStateMachine):
     def update_with_hundreds_that_die(self, count: int) -> None:
         crowd = [Referent(CROWD + number) for number in range(count)]
         before = len(self.table)
-        self.table.update(self.pairs(crowd, list(range(count))))
+        self.table.update(self.pairs(crowd, [next(self.values) for _ in crowd]))
         assert len(self.table) == before + count
         crowd.clear()
         let_die()
@@ -373,47 +400,67 @@ class KeyMachine(ContainerMachine):
         return WeakKeyDictionary()
 
     def put(self, referent: Referent, value: int) -> None:
-        self.table[referent] = value
+        self.table[referent] = self.stored(value)
+
+    def stored(self, value: int) -> Any:
+        """The value that the table is given for one of the model's."""
+        return value
+
+    def read(self, stored: Any) -> int:
+        return stored  # type: ignore[no-any-return]
 
     def find(self, label: int) -> Any:
-        probe = Referent(label)
+        probe = self.probe(label)
         value = self.table.get(probe)
         assert (probe in self.table) == (value is not None)
         if value is None:
             return None
         assert self.table[probe] == value
         entry = self.entry_of(label)
-        return entry and (entry.token, value)
+        return entry and (entry.token, self.read(value))
 
     def remove(self, label: int) -> None:
-        del self.table[Referent(label)]
+        del self.table[self.probe(label)]
 
     def pop_last(self) -> Any:
         key, value = self.table.popitem()
-        return key.token, value
+        return key.token, self.read(value)
 
     def content(self, table: Any) -> list[Any]:
         assert [key.token for key in reversed(table)][::-1] == [key.token for key in table]
-        return [(key.token, value) for key, value in table.items()]
+        return [(key.token, self.read(value)) for key, value in table.items()]
 
     def shown(self, entry: Entry) -> Any:
         return entry.token, entry.value
 
     def pairs(self, referents: list[Referent], values: list[int]) -> Any:
-        return list(zip(referents, values, strict=True))
+        return list(zip(referents, map(self.stored, values), strict=True))
 
     def fits(self, what: str, item: Any) -> Callable[[Entry], bool]:
         if what == "values":
-            return lambda entry: item in entry.values
+            return lambda entry: self.read(item) in entry.values
         if what == "items":
-            return lambda entry: item[0].token in entry.tokens and item[1] in entry.values
+            return lambda entry: (
+                item[0].token in entry.tokens and self.read(item[1]) in entry.values
+            )
         return lambda entry: item.token in entry.tokens
 
     @rule(data=st.data(), label=LABELS)
     def setdefault(self, data: st.DataObject, label: int) -> None:
         referent, value = self.referent(data, label), next(self.values)
-        entry = self.entry_of(label)
-        found = self.table.setdefault(referent, value)
+        entry = self.entry_like(referent)
+        found = self.read(self.table.setdefault(referent, self.stored(value)))
+        if entry is None:
+            self.model_put(referent, value)
+            assert found == value
+        else:
+            assert found == entry.value
+
+    @rule(data=st.data(), label=LABELS)
+    def get_or_create(self, data: st.DataObject, label: int) -> None:
+        referent, value = self.referent(data, label), next(self.values)
+        entry = self.entry_like(referent)
+        found = self.read(self.table.get_or_create(referent, lambda: self.stored(value)))
         if entry is None:
             self.model_put(referent, value)
             assert found == value
@@ -423,7 +470,8 @@ class KeyMachine(ContainerMachine):
     @rule(label=LABELS)
     def pop(self, label: int) -> None:
         entry = self.entry_of(label)
-        assert self.table.pop(Referent(label), None) == (entry and entry.value)
+        found = self.table.pop(self.probe(label), None)
+        assert (found and self.read(found)) == (entry and entry.value)
         if entry is not None:
             self.entries.remove(entry)
 
@@ -432,6 +480,112 @@ class KeyMachine(ContainerMachine):
         twin = self.table.copy()
         assert twin == self.table == dict(self.table.items())
         twin._check()
+
+
+class EphemeronMachine(KeyMachine):
+    def make(self) -> Any:
+        return EphemeronDictionary()
+
+
+class DefaultMachine(KeyMachine):
+    def make(self) -> Any:
+        return WeakDefaultDictionary(self.fresh_value)
+
+    def fresh_value(self) -> int:
+        return next(self.values)
+
+    @rule(data=st.data(), label=LABELS)
+    def get_item(self, data: st.DataObject, label: int) -> None:
+        referent = self.referent(data, label)
+        entry = self.entry_like(referent)
+        found = self.table[referent]
+        if entry is None:
+            self.model_put(referent, found)
+        else:
+            assert found == entry.value
+
+
+class IdKeyMachine(KeyMachine):
+    by_identity = True
+
+    def make(self) -> Any:
+        return WeakIdKeyDictionary()
+
+    @rule(data=st.data(), label=LABELS)
+    def an_equal_key_is_another(self, data: st.DataObject, label: int) -> None:
+        assert Referent(label) not in self.table
+
+    @rule()
+    def compare(self) -> None:
+        twin = self.table.copy()
+        items = list(self.table.items())
+        assert twin == self.table
+        assert (twin == dict(items)) == (len(dict(items)) == len(items))
+        assert sorted(ref().token for ref in twin.keyrefs()) == sorted(key.token for key in twin)
+        twin._check()
+
+
+class Number:
+    """A value to be weakly referenced."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class KeyValueMachine(KeyMachine):
+    """Entries go with their values too."""
+
+    ways = (*KeyMachine.ways, "itervaluerefs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: dict[int, Number] = {}
+        self.number_watches: dict[int, weakref.ref[Number]] = {}
+
+    def make(self) -> Any:
+        return WeakKeyValueDictionary()
+
+    def stored(self, value: int) -> Number:
+        number = Number(value)
+        self.numbers[value] = number
+        self.number_watches[value] = weakref.ref(number)
+        return number
+
+    def read(self, stored: Number) -> int:
+        return stored.number
+
+    def is_alive(self, entry: Entry) -> bool:
+        return entry.alive() and self.number_watches[entry.value]() is not None
+
+    def content(self, table: Any) -> list[Any]:
+        assert [ref() for ref in table.keyrefs()] == list(table)
+        assert [ref() for ref in table.valuerefs()] == list(table.values())
+        return super().content(table)
+
+    def fits(self, what: str, item: Any) -> Callable[[Entry], bool]:
+        if what == "itervaluerefs":
+            return lambda entry: item in [self.number_watches[each] for each in entry.values]
+        return super().fits(what, item)
+
+    @precondition(lambda self: self.numbers)
+    @rule(data=st.data(), count=st.integers(1, 5))
+    def drop_values(self, data: st.DataObject, count: int) -> None:
+        for value in data.draw(st.lists(st.sampled_from(sorted(self.numbers)), max_size=count)):
+            self.numbers.pop(value, None)
+        let_die()
+
+    @precondition(lambda self: self.numbers and self.owned)
+    @rule(data=st.data())
+    def a_value_that_goes_with_its_key(self, data: st.DataObject) -> None:
+        token = data.draw(st.sampled_from(sorted(self.owned)))
+        value = data.draw(st.sampled_from(sorted(self.numbers)))
+        self.owned[token].other = self.numbers.pop(value)
+        let_die()
+
+    def owned_dies(self, token: int) -> None:
+        other, self.owned[token].other = self.owned[token].other, None
+        del other
+        super().owned_dies(token)
 
 
 class ValueMachine(ContainerMachine):
@@ -525,10 +679,10 @@ class SetMachine(ContainerMachine):
 
     def find(self, label: int) -> Any:
         entry = self.entry_of(label)
-        return entry.token if entry and Referent(label) in self.table else None
+        return entry.token if entry and self.probe(label) in self.table else None
 
     def remove(self, label: int) -> None:
-        self.table.remove(Referent(label))
+        self.table.remove(self.probe(label))
 
     def pop_last(self) -> Any:
         return self.table.pop().token
@@ -549,30 +703,48 @@ class SetMachine(ContainerMachine):
     @rule(label=LABELS)
     def discard(self, label: int) -> None:
         entry = self.entry_of(label)
-        self.table.discard(Referent(label))
+        self.table.discard(self.probe(label))
         if entry is not None:
             self.entries.remove(entry)
 
     @rule(labels=st.lists(LABELS), name=st.sampled_from(["difference", "intersection"]))
     def update_with_others(self, labels: list[int], name: str) -> None:
-        others = [Referent(label) for label in labels]
+        others = [self.probe(label) for label in labels]
         getattr(self.table, f"{name}_update")(others)
         keep = name == "intersection"
-        self.entries = [each for each in self.live() if (each.label in labels) == keep]
+        theirs = set(map(self.mark, others))
+        self.entries = [each for each in self.live() if (self.mark(each) in theirs) == keep]
 
     @rule(labels=st.lists(LABELS))
     def ask(self, labels: list[int]) -> None:
-        others = [Referent(label) for label in labels]
-        strong = {entry.label for entry in self.live()}
-        assert self.table.issubset(others) == strong.issubset(labels)
-        assert self.table.issuperset(others) == strong.issuperset(labels)
-        assert self.table.isdisjoint(others) == strong.isdisjoint(labels)
-        assert {each.label for each in self.table ^ others} == strong ^ set(labels)
-        assert {each.label for each in self.table & others} == strong & set(labels)
-        assert {each.label for each in self.table | others} == strong | set(labels)
-        assert {each.label for each in self.table - others} == strong - set(labels)
+        others = [self.probe(label) for label in labels]
+        mine = set(map(self.mark, self.live()))
+        theirs = set(map(self.mark, others))
+        assert self.table.issubset(others) == mine.issubset(theirs)
+        assert self.table.issuperset(others) == mine.issuperset(theirs)
+        assert self.table.isdisjoint(others) == mine.isdisjoint(theirs)
+        assert set(map(self.mark, self.table ^ others)) == mine ^ theirs
+        assert set(map(self.mark, self.table & others)) == mine & theirs
+        assert set(map(self.mark, self.table | others)) == mine | theirs
+        assert set(map(self.mark, self.table - others)) == mine - theirs
+
+
+class IdSetMachine(SetMachine):
+    by_identity = True
+
+    def make(self) -> Any:
+        return WeakIdSet()
+
+    @rule(label=LABELS)
+    def an_equal_member_is_another(self, label: int) -> None:
+        assert Referent(label) not in self.table
 
 
 TestKeyDictionary = KeyMachine.TestCase
+TestEphemeronDictionary = EphemeronMachine.TestCase
+TestDefaultDictionary = DefaultMachine.TestCase
+TestIdKeyDictionary = IdKeyMachine.TestCase
+TestKeyValueDictionary = KeyValueMachine.TestCase
 TestValueDictionary = ValueMachine.TestCase
 TestSet = SetMachine.TestCase
+TestIdSet = IdSetMachine.TestCase

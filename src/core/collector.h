@@ -1,80 +1,78 @@
-/* The module's hook with the collector, on the versions that need one.
+/* The module's hook with the collector: a function of ours in gc.callbacks. It is there for
+ * two reasons.
  *
- * A finalizer that the collector calls can put objects of the garbage into a table. The
- * collector then clears the new reference and, in some versions (compat.h), calls nobody, so
- * that the table counts an entry that is dead. Therefore a table into which something is inserted during a
- * collection is suspect, and is searched for dead entries when its length is asked for; all
- * other tables have nothing to do.
+ * Ephemerons (ephemeron.h): before a full collection, the entries of ephemeral tables whose
+ * keys only live by such entries are dropped.
  *
- * To know whether a collection is running takes a function in gc.callbacks. Programs (and
- * tests) clear that list, so an insertion looks whether the hook is still there. */
+ * Skipped callbacks, in some versions (compat.h): a finalizer that the collector calls can put
+ * objects of the garbage into a table. The collector then clears the new reference and calls
+ * nobody, so that the table counts an entry that is dead. Therefore a table into which
+ * something is inserted during a collection is suspect, and is searched for dead entries when
+ * its length is asked for; all other tables have nothing to do.
+ *
+ * Programs (and tests) clear gc.callbacks, so an insertion that needs the hook looks whether it
+ * is still there. */
 
 #ifndef WEAKLY_COLLECTOR_H
 #define WEAKLY_COLLECTOR_H
 
 #include "state.h"
 
-#if COLLECTOR_SKIPS_CALLBACKS
-
 /* The hook's own memory is all that it touches: it may outlive the module in that list, and
  * holds the module no more than the module is held by what it holds. */
-#define COLLECTING_CAPSULE "weakly._core.collecting"
+typedef struct Hook {
+    State *state;               /* borrowed; NULL once the module is gone */
+    int collecting;             /* between the collector's start and stop */
+    Py_ssize_t thread;          /* if so, the thread that collects */
+    Py_ssize_t started;         /* how many collections have been seen to start */
+} Hook;
+
+#define HOOK_CAPSULE "weakly._core.hook"
+
+static void ephemerons_before_collection(State *state, long generation);  /* ephemeron.h */
 
 static void
-collecting_free(PyObject *capsule)
+hook_free(PyObject *capsule)
 {
-    PyMem_Free(PyCapsule_GetPointer(capsule, COLLECTING_CAPSULE));
+    PyMem_Free(PyCapsule_GetPointer(capsule, HOOK_CAPSULE));
 }
 
+/* hook(phase, info) */
 static PyObject *
-collector_hook(PyObject *capsule, PyObject *const *args, Py_ssize_t nargs)
+hook_call(PyObject *capsule, PyObject *const *args, Py_ssize_t nargs)
 {
-    int *collecting = PyCapsule_GetPointer(capsule, COLLECTING_CAPSULE);
-    if (nargs > 0 && PyUnicode_Check(args[0])) {
-        SHARED_STORE_INT(collecting, PyUnicode_CompareWithASCIIString(args[0], "start") == 0);
+    Hook *hook = PyCapsule_GetPointer(capsule, HOOK_CAPSULE);
+    if (nargs == 0 || !PyUnicode_Check(args[0])) {
+        Py_RETURN_NONE;
+    }
+    bool starts = PyUnicode_CompareWithASCIIString(args[0], "start") == 0;
+    SHARED_STORE_INT(&hook->collecting, starts);
+    if (starts) {
+        SHARED_STORE(&hook->thread, (Py_ssize_t)PyThread_get_thread_ident());
+        SHARED_ADD(&hook->started, 1);
+    }
+    if (starts && hook->state != NULL && nargs > 1
+        && SHARED_LOAD(&hook->state->newest_ephemeral) != NULL
+        && PyDict_Check(args[1])) {
+        PyObject *generation = PyDict_GetItemString(args[1], "generation");
+        long number = generation == NULL ? -1 : PyLong_AsLong(generation);
+        if (number == -1) {
+            PyErr_Clear();  /* somebody else's call */
+        }
+        else {
+            ephemerons_before_collection(hook->state, number);
+        }
     }
     Py_RETURN_NONE;
 }
 
-static PyMethodDef collector_hook_method = {
-    "weakly_collector_hook", FUNCTION(collector_hook), METH_FASTCALL,
-    "Notes that the garbage collector starts or stops.",
+static PyMethodDef hook_method = {
+    "weakly_collector_hook", FUNCTION(hook_call), METH_FASTCALL,
+    "Hears that the garbage collector starts or stops.",
 };
 
-static int
-collector_init(State *state)
-{
-    PyObject *gc = PyImport_ImportModule("gc");
-    if (gc == NULL) {
-        return -1;
-    }
-    state->gc_callbacks = PyObject_GetAttrString(gc, "callbacks");
-    Py_DECREF(gc);
-    if (state->gc_callbacks == NULL) {
-        return -1;
-    }
-    if (!PyList_CheckExact(state->gc_callbacks)) {
-        PyErr_SetString(PyExc_TypeError, "gc.callbacks is not a list");
-        return -1;
-    }
-    state->collecting = PyMem_Calloc(1, sizeof(int));
-    if (state->collecting == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    PyObject *capsule = PyCapsule_New(state->collecting, COLLECTING_CAPSULE, collecting_free);
-    if (capsule == NULL) {
-        PyMem_Free(state->collecting);
-        return -1;
-    }
-    state->gc_hook = PyCFunction_New(&collector_hook_method, capsule);
-    Py_DECREF(capsule);
-    state->gc_hook_position = PyList_GET_SIZE(state->gc_callbacks);
-    return state->gc_hook == NULL ? -1 : PyList_Append(state->gc_callbacks, state->gc_hook);
-}
-
 static inline bool
-collector_hook_is_at(State *state, Py_ssize_t position)
+hook_is_at(State *state, Py_ssize_t position)
 {
 #ifdef Py_GIL_DISABLED
     PyObject *there = PyList_GetItemRef(state->gc_callbacks, position);
@@ -93,7 +91,7 @@ static NOINLINE int
 collector_arm_again(State *state)
 {
     Py_ssize_t position = 0, size = PyList_GET_SIZE(state->gc_callbacks);
-    while (position < size && !collector_hook_is_at(state, position)) {
+    while (position < size && !hook_is_at(state, position)) {
         position++;
     }
     if (position == size) {
@@ -101,7 +99,7 @@ collector_arm_again(State *state)
             return -1;
         }
         /* One may be running, for all we know: until the next is over, all is suspect. */
-        SHARED_STORE_INT(state->collecting, 1);
+        SHARED_STORE_INT(&state->hook->collecting, 1);
     }
     SHARED_STORE(&state->gc_hook_position, position);
     return 0;
@@ -112,8 +110,51 @@ collector_arm_again(State *state)
 static inline int
 collector_arm(State *state)
 {
-    return LIKELY(collector_hook_is_at(state, SHARED_COUNT(&state->gc_hook_position)))
+    return LIKELY(hook_is_at(state, SHARED_COUNT(&state->gc_hook_position)))
                ? 0 : collector_arm_again(state);
+}
+
+/* Is a collection running in which callbacks may be skipped? */
+static inline bool
+is_collecting(State *state)
+{
+    return COLLECTOR_SKIPS_CALLBACKS && SHARED_LOAD_INT(&state->hook->collecting);
+}
+
+static int
+collector_init(State *state)
+{
+    PyObject *gc = PyImport_ImportModule("gc");
+    if (gc == NULL) {
+        return -1;
+    }
+    state->gc_callbacks = PyObject_GetAttrString(gc, "callbacks");
+    Py_DECREF(gc);
+    if (state->gc_callbacks == NULL) {
+        return -1;
+    }
+    if (!PyList_CheckExact(state->gc_callbacks)) {
+        PyErr_SetString(PyExc_TypeError, "gc.callbacks is not a list");
+        return -1;
+    }
+    state->hook = PyMem_Calloc(1, sizeof(Hook));
+    if (state->hook == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    PyObject *capsule = PyCapsule_New(state->hook, HOOK_CAPSULE, hook_free);
+    if (capsule == NULL) {
+        PyMem_Free(state->hook);
+        return -1;
+    }
+    state->gc_hook = PyCFunction_New(&hook_method, capsule);
+    Py_DECREF(capsule);
+    if (state->gc_hook == NULL) {
+        return -1;
+    }
+    state->hook->state = state;
+    state->gc_hook_position = PyList_GET_SIZE(state->gc_callbacks);
+    return COLLECTOR_SKIPS_CALLBACKS ? PyList_Append(state->gc_callbacks, state->gc_hook) : 0;
 }
 
 /* Takes the hook out again. */
@@ -121,8 +162,9 @@ static void
 collector_free(State *state)
 {
     if (state->gc_callbacks != NULL && state->gc_hook != NULL) {
+        state->hook->state = NULL;
         for (Py_ssize_t i = PyList_GET_SIZE(state->gc_callbacks); i-- > 0;) {
-            if (collector_hook_is_at(state, i)) {
+            if (hook_is_at(state, i)) {
                 PyList_SetSlice(state->gc_callbacks, i, i + 1, NULL);
             }
         }
@@ -131,36 +173,18 @@ collector_free(State *state)
     Py_CLEAR(state->gc_hook);
 }
 
-static inline bool
-is_collecting(State *state)
+/* collections() -> (how many were seen to start, whether one is running in this thread) */
+static PyObject *
+collections(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
-    return SHARED_LOAD_INT(state->collecting);
+    State *state = state_of_module(module);
+    if (collector_arm(state) < 0) {
+        return NULL;
+    }
+    Hook *hook = state->hook;
+    bool here = SHARED_LOAD_INT(&hook->collecting)
+                && SHARED_COUNT(&hook->thread) == (Py_ssize_t)PyThread_get_thread_ident();
+    return Py_BuildValue("(nO)", SHARED_COUNT(&hook->started), here ? Py_True : Py_False);
 }
 
-#else
-
-static inline bool
-is_collecting(State *Py_UNUSED(state))
-{
-    return false;
-}
-
-static inline int
-collector_init(State *Py_UNUSED(state))
-{
-    return 0;
-}
-
-static inline void
-collector_free(State *Py_UNUSED(state))
-{
-}
-
-static inline int
-collector_arm(State *Py_UNUSED(state))
-{
-    return 0;
-}
-
-#endif
 #endif

@@ -73,6 +73,7 @@ special_method(PyObject *self, PyObject *name)
 #  define SHARED_LOAD_INT(pointer) _Py_atomic_load_int_relaxed(pointer)
 #  define SHARED_STORE_INT(pointer, value) _Py_atomic_store_int_relaxed((pointer), (value))
 #  define SHARED_STORE(pointer, value) _Py_atomic_store_ssize((pointer), (value))
+#  define SHARED_STORE_PTR(pointer, value) _Py_atomic_store_ptr_relaxed((pointer), (value))
 #  define SHARED_ADD(pointer, amount) ((void)_Py_atomic_add_ssize((pointer), (amount)))
 #  define SHARED_COUNT(pointer) _Py_atomic_load_ssize(pointer)
 #  define MUTEX_FIELD(name) PyMutex name;
@@ -83,6 +84,7 @@ special_method(PyObject *self, PyObject *name)
 #  define SHARED_LOAD_INT(pointer) (*(pointer))
 #  define SHARED_STORE_INT(pointer, value) ((void)(*(pointer) = (value)))
 #  define SHARED_STORE(pointer, value) ((void)(*(pointer) = (value)))
+#  define SHARED_STORE_PTR(pointer, value) ((void)(*(pointer) = (value)))
 #  define SHARED_ADD(pointer, amount) ((void)(*(pointer) += (amount)))
 #  define SHARED_COUNT(pointer) (*(pointer))
 #  define MUTEX_FIELD(name)
@@ -107,21 +109,6 @@ is_referenceable(PyTypeObject *type)
     return type->tp_weaklistoffset != 0;
 }
 
-/* The address of the live referent, or that of None once it is dead: to be compared, never
- * to be followed (the referent may be on its way out). */
-static inline PyObject *
-ref_address(PyObject *ref)
-{
-    return SHARED_LOAD(&((PyWeakReference *)ref)->wr_object);
-}
-
-/* Is it certain that the referent is dead? (One on its way out may not be yet.) */
-static inline bool
-ref_is_dead(PyObject *ref)
-{
-    return ref_address(ref) == Py_None;
-}
-
 /* gc_hide(): takes a weak reference off the collector's lists.
  *
  * The references of a table hold nothing but the table's callback object, which holds
@@ -133,16 +120,22 @@ ref_is_dead(PyObject *ref)
  * head (two words before the object, next and previous, flags in the low bits), which is
  * private: hence the versions, on which tests/test_reentrancy.py kills cycles. Elsewhere
  * the reference stays tracked. Without the GIL there are no lists. */
+#if !defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x03100000
+#  define GC_HEADS_KNOWN 1
+#else
+#  define GC_HEADS_KNOWN 0
+#endif
+
 static inline void
 gc_hide(PyObject *ref)
 {
-#if defined(Py_GIL_DISABLED)
-    PyObject_GC_UnTrack(ref);
-#elif PY_VERSION_HEX < 0x03100000
+#if GC_HEADS_KNOWN
     PyObject_GC_UnTrack(ref);
     uintptr_t *head = (uintptr_t *)ref - 2;
     head[0] |= (uintptr_t)head;
     head[1] |= (uintptr_t)head;
+#elif defined(Py_GIL_DISABLED)
+    PyObject_GC_UnTrack(ref);
 #else
     (void)ref;
 #endif
@@ -154,6 +147,80 @@ gc_show(PyObject *ref)
 {
     PyObject_GC_UnTrack(ref);
     PyObject_GC_Track(ref);
+}
+
+/* Is an object, of a type that the collector knows, tracked by it? */
+ALWAYS_INLINE bool
+gc_is_tracked(PyObject *object)
+{
+#if GC_HEADS_KNOWN
+    return ((uintptr_t *)object - 2)[0] != 0;
+#else
+    return PyObject_GC_IsTracked(object);
+#endif
+}
+
+/* While nothing else runs, a number can be kept in the head of a tracked object, in the word
+ * that leads to the previous one, as the collector does itself: the second bit of that word,
+ * which is otherwise only set during a collection, tells. gc_head_mark() returns what the word
+ * was, for gc_head_restore(). A number read from it proves nothing yet. */
+ALWAYS_INLINE uintptr_t
+gc_head_mark(PyObject *object, size_t number)
+{
+    uintptr_t *word = (uintptr_t *)object - 1, before = *word;
+    *word = (uintptr_t)number << 2 | 2;
+    return before;
+}
+
+ALWAYS_INLINE void
+gc_head_restore(PyObject *object, uintptr_t word)
+{
+    ((uintptr_t *)object)[-1] = word;
+}
+
+/* The number, or SIZE_MAX if there is none. */
+ALWAYS_INLINE size_t
+gc_head_number(PyObject *object)
+{
+    uintptr_t word = ((uintptr_t *)object)[-1];
+    return word & 2 ? (size_t)(word >> 2) : SIZE_MAX;
+}
+
+/* From 3.14 on, a suspended generator, coroutine or asynchronous generator visits twice what
+ * lies on its stack and in its variables, though it counts it once. */
+#define GENERATORS_BORROW (PY_VERSION_HEX >= 0x030E0000)
+
+/* Does the collector say "generation 2" of each full collection, and of no other? Not without
+ * the GIL, and not where it was incremental. */
+static inline bool
+collector_tells_full(void)
+{
+#ifdef Py_GIL_DISABLED
+    return false;
+#else
+    return Py_Version < 0x030E0000 || Py_Version >= 0x030E0500;
+#endif
+}
+
+static inline double
+monotonic_seconds(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyTime_t now;
+    (void)PyTime_MonotonicRaw(&now);
+    return (double)now * 1e-9;
+#else
+    return (double)_PyTime_GetMonotonicClock() * 1e-9;
+#endif
+}
+
+/* The hash of an object's identity. Neighbours differ in the bits above the lowest four. */
+static inline Py_hash_t
+hash_address(PyObject *object)
+{
+    size_t address = (size_t)object;
+    Py_hash_t hash = (Py_hash_t)(address >> 4 | address << (8 * sizeof(size_t) - 4));
+    return hash == -1 ? -2 : hash;
 }
 
 /* From 3.14.3 on, and in late versions of 3.13, the collector clears the references which

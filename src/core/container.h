@@ -5,10 +5,11 @@
 #ifndef WEAKLY_CONTAINER_H
 #define WEAKLY_CONTAINER_H
 
+#include "idref.h"
 #include "iterator.h"
 
 static PyObject *
-container_new(PyTypeObject *type, Kind kind)
+container_new(PyTypeObject *type, Kind kind, bool ephemeral)
 {
     PyObject *module = module_of_type(type);
     Table *self = module == NULL ? NULL : (Table *)type->tp_alloc(type, 0);
@@ -16,6 +17,7 @@ container_new(PyTypeObject *type, Kind kind)
         self->module = Py_NewRef(module);
         self->state = state_of_module(module);
         self->kind = kind;
+        self->ephemeral = ephemeral;
     }
     return (PyObject *)self;
 }
@@ -44,6 +46,9 @@ container_dealloc(PyObject *self)
     Table *table = (Table *)self;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    if (table->ephemeral && table->callback != NULL) {
+        ephemeral_tables_remove(table);
+    }
     PyObject_ClearWeakRefs(self);
     if (table->callback != NULL) {
         death_callback_detach(table->callback);
@@ -71,12 +76,12 @@ container_length(PyObject *self)
 ALWAYS_INLINE PyObject *
 entry_object(Table *table, Kind kind, Place at)
 {
-    if (kind == KEY) {
+    if (has_value(kind) && kind != PAIR) {
         return Py_NewRef(at.row[STRONG]);
     }
     PyObject *object;
-    PyObject *ref = at.row[REF];
-    if (UNLIKELY(PyWeakref_GetRef(ref, &object) == 0)) {
+    PyObject *ref = at.row[kind == PAIR ? STRONG : REF];
+    if (UNLIKELY(ref_get(ref, table->lenient, &object) == 0)) {
         if (ref_is_dead(ref)) {
             table_bury(table, kind, ref);
         }
@@ -90,19 +95,19 @@ ALWAYS_INLINE int
 container_contains(PyObject *self, Kind kind, PyObject *key)
 {
     Table *table = (Table *)self;
-    Place at;
+    Place at = {NULL, 0};
     int found;
-    if (kind != VALUE && UNLIKELY(!is_referenceable(Py_TYPE(key)))) {
+    if (kind != VALUE && UNLIKELY(!can_hold(table, key))) {
         return 0;
     }
-    Py_hash_t hash = PyObject_Hash(key);
+    Py_hash_t hash = key_hash(kind, key);
     if (UNLIKELY(hash == -1)) {
         return -1;
     }
     Py_BEGIN_CRITICAL_SECTION(self);
     found = table_find(table, kind, key, hash, &at);
-    if (found == 1 && kind == VALUE) {
-        PyObject *value = entry_object(table, VALUE, at);
+    if (found == 1 && (kind == VALUE || kind == PAIR)) {
+        PyObject *value = entry_object(table, kind, at);
         found = value != NULL;
         Py_XDECREF(value);
     }
@@ -124,10 +129,10 @@ container_reversed(PyObject *self, PyObject *Py_UNUSED(ignored))
                         true);
 }
 
-/* keyrefs(), valuerefs() and a set's references. They are gathered before there is a list, so
+/* A list of the references in a word of the rows. They are gathered before there is a list, so
  * that nobody sees it half filled and nothing changes meanwhile. */
 static PyObject *
-container_refs(PyObject *self, PyObject *Py_UNUSED(ignored))
+container_refs_in(PyObject *self, int word)
 {
     Table *table = (Table *)self;
     PyObject **refs;
@@ -136,9 +141,9 @@ container_refs(PyObject *self, PyObject *Py_UNUSED(ignored))
     refs = PyMem_New(PyObject *, (size_t)table->live);
     for (Py_ssize_t i = 0, used = table->live == 0 || refs == NULL ? 0 : table->rows->used;
          i < used; i++) {
-        PyObject *ref = row_at(table->rows, table->kind, i)[REF];
-        if (ref != NULL && !ref_is_dead(ref)) {
-            refs[count++] = Py_NewRef(ref);
+        PyObject **row = row_at(table->rows, table->kind, i);
+        if (row[REF] != NULL && !row_is_dead(row, table->kind)) {
+            refs[count++] = Py_NewRef(row[word]);
         }
     }
     Py_END_CRITICAL_SECTION();
@@ -155,6 +160,69 @@ container_refs(PyObject *self, PyObject *Py_UNUSED(ignored))
     return list;
 }
 
+/* keyrefs() of a dictionary with weak keys, valuerefs() of one with weak values, and a set's. */
+static PyObject *
+container_refs(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return container_refs_in(self, REF);
+}
+
+/* The same where keys or members are compared by identity, as their references are then. */
+static PyObject *
+container_id_refs(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Table *table = (Table *)self;
+    PyObject *refs = container_refs_in(self, REF);
+    PyObject *list = refs == NULL ? NULL : PyList_New(0);
+    for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(refs); i++) {
+        PyObject *ref = PyList_GET_ITEM(refs, i), *referent;
+        if (is_strong_ref(ref)) {
+            if (PyList_Append(list, ref) < 0) {
+                Py_CLEAR(list);
+            }
+            continue;
+        }
+        if (PyWeakref_GetRef(ref, &referent) == 0) {
+            continue;
+        }
+        PyObject *id_ref = PyObject_CallOneArg((PyObject *)table->state->id_ref_type, referent);
+        Py_DECREF(referent);
+        if (id_ref == NULL || PyList_Append(list, id_ref) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(id_ref);
+    }
+    Py_XDECREF(refs);
+    return list;
+}
+
+/* Makes the table lenient: it holds strongly what cannot be weakly referenced. */
+static PyObject *
+container_hold_strongly(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Py_BEGIN_CRITICAL_SECTION(self);
+    ((Table *)self)->lenient = true;
+    Py_END_CRITICAL_SECTION();
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+container_strong_count(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Table *table = (Table *)self;
+    Py_ssize_t count = 0;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    for (Py_ssize_t i = 0, used = table->lenient && table->rows != NULL ? table->rows->used : 0;
+         i < used; i++) {
+        PyObject **row = row_at(table->rows, table->kind, i);
+        count += row[REF] != NULL && !row_is_dead(row, table->kind)
+                 && (is_strong_ref(row[REF])
+                     || (table->kind == PAIR && is_strong_ref(row[STRONG])));
+    }
+    Py_END_CRITICAL_SECTION();
+    return PyLong_FromSsize_t(count);
+}
+
 static PyObject *
 container_clear(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -164,23 +232,30 @@ container_clear(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+/* Calls a function of table.h with the kind of a table as a constant. */
+#define FOR_KIND(result, kind_, function, ...)                                               \
+    switch (kind_) {                                                                         \
+    case KEY: result = function(KEY, __VA_ARGS__); break;                                    \
+    case ID_KEY: result = function(ID_KEY, __VA_ARGS__); break;                              \
+    case PAIR: result = function(PAIR, __VA_ARGS__); break;                                  \
+    case VALUE: result = function(VALUE, __VA_ARGS__); break;                                \
+    case SET: result = function(SET, __VA_ARGS__); break;                                    \
+    default: result = function(ID_SET, __VA_ARGS__);                                         \
+    }
+
 static PyObject *
 container_merge(PyObject *self, PyObject *other)
 {
-    State *state = ((Table *)self)->state;
-    Kind kind = ((Table *)self)->kind;
-    PyTypeObject *type = kind == KEY ? state->key_table_type
-                         : kind == VALUE ? state->value_table_type : state->set_table_type;
-    if (!PyObject_TypeCheck(other, type)) {
-        PyErr_Format(PyExc_TypeError, "expected a %.200s, not '%.200s'", type->tp_name,
+    Table *table = (Table *)self;
+    if (!PyObject_TypeCheck(other, table->state->table_type)
+        || ((Table *)other)->kind != table->kind) {
+        PyErr_Format(PyExc_TypeError, "expected a table of the same kind, not '%.200s'",
                      Py_TYPE(other)->tp_name);
         return NULL;
     }
     int status;
     Py_BEGIN_CRITICAL_SECTION2(self, other);
-    status = kind == KEY ? table_merge((Table *)self, KEY, (Table *)other)
-             : kind == VALUE ? table_merge((Table *)self, VALUE, (Table *)other)
-             : table_merge((Table *)self, SET, (Table *)other);
+    FOR_KIND(status, table->kind, table_merge, table, (Table *)other)
     Py_END_CRITICAL_SECTION2();
     return status < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -258,11 +333,18 @@ container_own_methods(PyTypeObject *cls, PyMethodDef *methods)
     {"__sizeof__", container_sizeof, METH_NOARGS, "Return the size in memory, in bytes."},   \
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "See PEP 585."},             \
     {"clear", container_clear, METH_NOARGS, "clear($self, /)\n--\n\nRemove all entries."},   \
+    {"strong_count", container_strong_count, METH_NOARGS,                                    \
+     "strong_count($self, /)\n--\n\n"                                                        \
+     "Return how many entries are held strongly, as only a lenient container does. O(n)."},  \
+    {"_hold_strongly", container_hold_strongly, METH_NOARGS,                                 \
+     "From now on, hold strongly what cannot be weakly referenced."},                        \
     {"_merge", container_merge, METH_O, "Store the live entries of another such table."},    \
     {"_check", container_check, METH_NOARGS, "Verify every invariant of the table."}
 
 static PyMemberDef container_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Table, weaklist), READONLY, NULL},
+    {"_lenient", T_BOOL, offsetof(Table, lenient), READONLY,
+     "whether objects that cannot be weakly referenced are held strongly"},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -273,6 +355,23 @@ static PyMemberDef container_members[] = {
     {Py_tp_clear, container_clear_slot},                                                     \
     {Py_tp_iter, container_iter},                                                            \
     {Py_tp_members, container_members}
+
+/* The base of all tables: what it is for is that they can be told from anything else. */
+static PyType_Slot table_slots[] = {
+    {Py_tp_dealloc, container_dealloc},
+    {Py_tp_traverse, container_traverse},
+    {Py_tp_clear, container_clear_slot},
+    {Py_tp_doc, "The base of the tables of weak containers."},
+    {0, NULL},
+};
+
+static PyType_Spec table_spec = {
+    .name = "weakly._core.Table",
+    .basicsize = sizeof(Table),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE
+             | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = table_slots,
+};
 
 #define CONTAINER_FLAGS                                                                      \
     (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE)

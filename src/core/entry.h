@@ -33,11 +33,69 @@ typedef struct {
     Py_hash_t key_hash;         /* of an entry: the hash of its key */
 } KeyedRef;
 
+/* What a lenient table has in place of a reference to an object that cannot be weakly
+ * referenced. For the table it is laid out like any of its references, but it owns what it
+ * refers to, and never dies. */
+typedef KeyedRef StrongRef;
+
+static void strong_ref_dealloc(PyObject *self);
+
+/* Types are made for each interpreter; their deallocator is the same in all. */
+static inline bool
+is_strong_ref(PyObject *ref)
+{
+    return Py_TYPE(ref)->tp_dealloc == strong_ref_dealloc;
+}
+
+/* The address of the live referent, or that of None once it is dead: to be compared, never
+ * to be followed (the referent may be on its way out). */
+static inline PyObject *
+ref_address(PyObject *ref)
+{
+    return SHARED_LOAD(&((PyWeakReference *)ref)->wr_object);
+}
+
+/* Is it certain that the referent is dead? (One on its way out may not be yet.) */
+static inline bool
+ref_is_dead(PyObject *ref)
+{
+    return ref_address(ref) == Py_None && !is_strong_ref(ref);
+}
+
+/* As PyWeakref_GetRef(), for a reference of a table, which may be a StrongRef if `lenient`. */
+ALWAYS_INLINE int
+ref_get(PyObject *ref, bool lenient, PyObject **referent)
+{
+    if (UNLIKELY(lenient) && is_strong_ref(ref)) {
+        *referent = Py_NewRef(ref_address(ref));
+        return 1;
+    }
+    return PyWeakref_GetRef(ref, referent);
+}
+
+static NOINLINE PyObject *
+strong_ref_new(State *state, PyObject *referent, Py_hash_t hash)
+{
+    StrongRef *ref = PyObject_GC_New(StrongRef, state->strong_ref_type);
+    if (ref == NULL) {
+        return NULL;
+    }
+    memset((char *)ref + sizeof(PyObject), 0, sizeof(StrongRef) - sizeof(PyObject));
+    ref->base.wr_object = Py_NewRef(referent);
+    ref->base.hash = ref->key_hash = hash;
+    PyObject_GC_Track(ref);
+    return (PyObject *)ref;
+}
+
 /* The entry reference to a key or member, hidden from the collector; NULL with an exception
  * set. Borrows everything. Can start a collection, and so run any code. */
-static inline PyObject *
-key_ref_new(PyObject *referent, DeathCallback *callback, Py_hash_t hash)
+ALWAYS_INLINE PyObject *
+key_ref_new(State *state, PyObject *referent, DeathCallback *callback, Py_hash_t hash,
+            bool lenient)
 {
+    if (UNLIKELY(lenient) && !is_referenceable(Py_TYPE(referent))) {
+        return strong_ref_new(state, referent, hash);
+    }
     PyObject *ref = PyWeakref_NewRef(referent, (PyObject *)callback);
     if (ref != NULL) {
         ((PyWeakReference *)ref)->hash = hash;
@@ -48,8 +106,12 @@ key_ref_new(PyObject *referent, DeathCallback *callback, Py_hash_t hash)
 
 /* The entry reference to a value, given the hash of its key: as key_ref_new(). */
 static PyObject *
-value_ref_new(State *state, PyObject *referent, DeathCallback *callback, Py_hash_t hash)
+value_ref_new(State *state, PyObject *referent, DeathCallback *callback, Py_hash_t hash,
+              bool lenient)
 {
+    if (UNLIKELY(lenient) && !is_referenceable(Py_TYPE(referent))) {
+        return strong_ref_new(state, referent, hash);
+    }
     PyObject *arguments = PyTuple_Pack(2, referent, (PyObject *)callback);
     if (arguments == NULL) {
         return NULL;
@@ -66,7 +128,7 @@ value_ref_new(State *state, PyObject *referent, DeathCallback *callback, Py_hash
 
 static void death_callback_dealloc(PyObject *self);
 
-/* Types are made for each interpreter; their deallocator is the same in all. */
+/* As is_strong_ref(). */
 static inline bool
 is_death_callback(PyObject *object)
 {
@@ -91,7 +153,7 @@ value_ref_adopt(PyObject *ref, PyObject *key)
     ((KeyedRef *)ref)->key = key;
     Py_END_CRITICAL_SECTION();
     gc_show(ref);
-    Py_DECREF(old);
+    Py_XDECREF(old);
 }
 
 /* Drops a value's entry reference and its key, which an entry owned until now; takes both
@@ -206,6 +268,66 @@ static PyType_Spec keyed_ref_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE
              | Py_TPFLAGS_IMMUTABLETYPE,  /* an entry's reference stays of this type */
     .slots = keyed_ref_slots,
+};
+
+/* StrongRef */
+
+static PyObject *
+strong_ref_call(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, ":StrongRef", names)) {
+        return NULL;
+    }
+    return Py_NewRef(ref_address(self));
+}
+
+static PyObject *
+strong_ref_repr(PyObject *self)
+{
+    return PyUnicode_FromFormat("<%s at %p; to '%.200s' at %p>", Py_TYPE(self)->tp_name, self,
+                                Py_TYPE(ref_address(self))->tp_name, ref_address(self));
+}
+
+static int
+strong_ref_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(ref_address(self));
+    Py_VISIT(((StrongRef *)self)->key);
+    return 0;
+}
+
+/* No tp_clear: the rows let go of them. */
+static void
+strong_ref_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, strong_ref_dealloc)
+    PyObject *referent = ref_address(self), *key = ((StrongRef *)self)->key;
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+    Py_DECREF(referent);
+    Py_XDECREF(key);
+    Py_TRASHCAN_END
+}
+
+static PyType_Slot strong_ref_slots[] = {
+    {Py_tp_call, strong_ref_call},
+    {Py_tp_repr, strong_ref_repr},
+    {Py_tp_traverse, strong_ref_traverse},
+    {Py_tp_dealloc, strong_ref_dealloc},
+    {Py_tp_doc, "Called, returns the object that a lenient weak container holds strongly."},
+    {0, NULL},
+};
+
+static PyType_Spec strong_ref_spec = {
+    .name = "weakly.StrongRef",
+    .basicsize = sizeof(StrongRef),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = strong_ref_slots,
 };
 
 /* DeathCallback. Not tracked by the collector: it owns nothing. */

@@ -55,14 +55,16 @@ finalizer_register(Finalizer *self, FinalizerContents contents)
 }
 
 /* Makes the finalizer dead. True if it was alive: then `contents` are the caller's, and so is
- * the registry's reference to the finalizer. Calls nobody. */
+ * the registry's reference to the finalizer. With `referent`, only if that lives too, and then
+ * *referent is a new reference to it. Calls nobody. */
 static bool
-finalizer_take(Finalizer *self, FinalizerContents *contents)
+finalizer_take(Finalizer *self, FinalizerContents *contents, PyObject **referent)
 {
     State *state = state_of_module(self->module);
     MUTEX_LOCK(state, registry_mutex);
-    bool alive = self->alive;
-    if (alive) {
+    bool taken = self->alive
+                 && (referent == NULL || PyWeakref_GetRef(self->ref, referent) == 1);
+    if (taken) {
         *(self->older == NULL ? &state->oldest : &self->older->newer) = self->newer;
         *(self->newer == NULL ? &state->newest : &self->newer->older) = self->older;
         *contents = (FinalizerContents){self->ref, self->func, self->args, self->kwargs};
@@ -70,7 +72,7 @@ finalizer_take(Finalizer *self, FinalizerContents *contents)
         self->ref = self->func = self->args = self->kwargs = NULL;
     }
     MUTEX_UNLOCK(state, registry_mutex);
-    return alive;
+    return taken;
 }
 
 /* New references to what a live finalizer holds; false if it is dead. */
@@ -174,7 +176,7 @@ finalizer_call(PyObject *op, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:finalize", names, &ignored)) {
         return NULL;
     }
-    if (!finalizer_take(self, &contents)) {
+    if (!finalizer_take(self, &contents, NULL)) {
         Py_RETURN_NONE;
     }
     result = state_of_module(self->module)->finalizers_stopped
@@ -188,12 +190,15 @@ finalizer_call(PyObject *op, PyObject *args, PyObject *kwargs)
     return result;
 }
 
-/* (obj, func, args, kwargs) out of contents that are used up; None if the object is dead. */
 static PyObject *
-contents_tuple(FinalizerContents contents)
+finalizer_peek(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
+    FinalizerContents contents;
     PyObject *referent, *result;
-    if (PyWeakref_GetRef(contents.ref, &referent) == 0) {
+    if (!finalizer_read((Finalizer *)self, &contents)) {
+        Py_RETURN_NONE;
+    }
+    if (PyWeakref_GetRef(contents.ref, &referent) == 0) {  /* the call is on its way */
         contents_release(contents);
         Py_RETURN_NONE;
     }
@@ -207,29 +212,30 @@ contents_tuple(FinalizerContents contents)
 }
 
 static PyObject *
-finalizer_peek(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    FinalizerContents contents;
-    if (!finalizer_read((Finalizer *)self, &contents)) {
-        Py_RETURN_NONE;
-    }
-    return contents_tuple(contents);
-}
-
-static PyObject *
 finalizer_detach(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     Finalizer *self = (Finalizer *)op;
     FinalizerContents contents;
-    PyObject *result = finalizer_peek(op, NULL);
-    if (result == NULL || result == Py_None) {
-        return result;  /* dead, or its referent is: then the call is on its way */
+    PyObject *referent;
+    PyObject *result = PyTuple_New(4);  /* first: what is taken must not be lost */
+    PyObject *kwargs = result == NULL ? NULL : PyDict_New();
+    if (kwargs == NULL) {
+        Py_XDECREF(result);
+        return NULL;
     }
-    if (!finalizer_take(self, &contents)) {
+    if (!finalizer_take(self, &contents, &referent)) {
+        Py_DECREF(kwargs);
         Py_DECREF(result);
         Py_RETURN_NONE;
     }
-    contents_release(contents);
+    if (contents.kwargs != NULL) {
+        Py_SETREF(kwargs, contents.kwargs);
+    }
+    PyTuple_SET_ITEM(result, 0, referent);
+    PyTuple_SET_ITEM(result, 1, contents.func);
+    PyTuple_SET_ITEM(result, 2, contents.args);
+    PyTuple_SET_ITEM(result, 3, kwargs);
+    Py_DECREF(contents.ref);
     Py_DECREF(self);
     return result;
 }

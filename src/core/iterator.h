@@ -102,32 +102,44 @@ iterator_pair(Iterator *it, PyObject *first, PyObject *second)
     return item;
 }
 
-/* What an iterator yields for a live row, given a new reference to the row's referent, which
- * is used up. NULL with an exception on failure. */
+/* What an iterator yields for a live row, given new references to its two sides, which are
+ * used up. NULL with an exception on failure. */
 ALWAYS_INLINE PyObject *
-iterator_yield(Iterator *it, PyObject **row, Kind kind, PyObject *referent)
+iterator_yield(Iterator *it, PyObject **row, Kind kind, PyObject *referent, PyObject *strong)
 {
-    if (it->yield == REFERENTS) {
+    PyObject *result;
+    switch (it->yield) {
+    case ITEMS:
+        return kind == VALUE ? iterator_pair(it, strong, referent)
+                             : iterator_pair(it, referent, strong);
+    case REFERENTS:
+        Py_XDECREF(strong);
         return referent;
+    case STRONGS:
+        Py_DECREF(referent);
+        return strong;
+    default:
+        result = Py_NewRef(row[kind == PAIR ? STRONG : REF]);
+        Py_DECREF(referent);
+        Py_XDECREF(strong);
+        return result;
     }
-    if (it->yield == ITEMS) {
-        PyObject *strong = Py_NewRef(*row_strong(row, kind));
-        return kind == KEY ? iterator_pair(it, referent, strong)
-                           : iterator_pair(it, strong, referent);
-    }
-    PyObject *result = Py_NewRef(it->yield == REFS ? row[REF] : *row_strong(row, kind));
-    Py_DECREF(referent);
-    return result;
 }
 
 static PyObject *
 iterator_step(Iterator *it, Kind kind)
 {
+    bool lenient = it->table->lenient;
     while (it->next < it->end) {
         PyObject **row = row_at(it->rows, kind, it->reverse ? --it->end : it->next++);
-        PyObject *referent;
-        if (row[REF] != NULL && PyWeakref_GetRef(row[REF], &referent) == 1) {
-            return iterator_yield(it, row, kind, referent);
+        PyObject *referent, *strong;
+        if (kind != PAIR && it->yield == REFERENTS) {  /* the other side is not asked for */
+            if (row[REF] != NULL && ref_get(row[REF], lenient, &referent) == 1) {
+                return referent;
+            }
+        }
+        else if (row_get(row, kind, lenient, &referent, &strong)) {
+            return iterator_yield(it, row, kind, referent, strong);
         }
     }
     return NULL;
@@ -147,8 +159,9 @@ iterator_next(PyObject *self)
     }
     Py_BEGIN_CRITICAL_SECTION2(self, table);
     if (it->rows != NULL) {
-        result = it->kind == KEY ? iterator_step(it, KEY)
-                 : it->kind == VALUE ? iterator_step(it, VALUE) : iterator_step(it, SET);
+        result = it->kind == VALUE ? iterator_step(it, VALUE)
+                 : it->kind == PAIR ? iterator_step(it, PAIR)
+                 : is_set(it->kind) ? iterator_step(it, SET) : iterator_step(it, KEY);
     }
     if (result == NULL && !PyErr_Occurred()) {
         iterator_finish(it);

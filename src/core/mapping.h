@@ -1,7 +1,8 @@
-/* WeakKeyTable and WeakValueTable: the tables behind the weak dictionaries.
+/* The tables behind the weak dictionaries: WeakKeyTable, EphemeronTable, WeakIdKeyTable,
+ * WeakKeyValueTable and WeakValueTable.
  *
  * Each operation is written once, for a kind that is constant where it is inlined, and then
- * named twice by FOR_BOTH. */
+ * named for each kind by MAPPING_OF. */
 
 #ifndef WEAKLY_MAPPING_H
 #define WEAKLY_MAPPING_H
@@ -14,7 +15,7 @@ ALWAYS_INLINE int
 mapping_find(PyObject *self, Kind kind, PyObject *key, PyObject **object)
 {
     Table *table = (Table *)self;
-    Place at;
+    Place at = {NULL, 0};
     int found;
     *object = NULL;
     Py_BEGIN_CRITICAL_SECTION(self);
@@ -56,7 +57,7 @@ ALWAYS_INLINE int
 mapping_take(PyObject *self, Kind kind, PyObject *key, PyObject **object)
 {
     Table *table = (Table *)self;
-    Place at;
+    Place at = {NULL, 0};
     Taken taken = {NULL, NULL};
     int found;
     *object = NULL;
@@ -154,7 +155,8 @@ mapping_setdefault(PyObject *self, Kind kind, PyObject *const *args, Py_ssize_t 
     if (parse_key_default("setdefault", args, nargs, kwnames, &key, &fallback) < 0) {
         return NULL;
     }
-    if (kind == VALUE) {  /* a key that is there needs no default that can be referenced */
+    if (kind == VALUE || kind == PAIR) {
+        /* A key that is there needs no default that can be referenced. */
         int found = mapping_find(self, kind, key, &object);
         if (found != 0) {
             return object;
@@ -203,8 +205,8 @@ mapping_popitem(PyObject *self, Kind kind)
         PyErr_SetString(PyExc_KeyError, "popitem(): the dictionary is empty");
         return NULL;
     }
-    PyTuple_SET_ITEM(item, kind == KEY ? 0 : 1, referent);
-    PyTuple_SET_ITEM(item, kind == KEY ? 1 : 0, strong);
+    PyTuple_SET_ITEM(item, kind == VALUE ? 1 : 0, referent);
+    PyTuple_SET_ITEM(item, kind == VALUE ? 0 : 1, strong);
     return item;
 }
 
@@ -241,12 +243,20 @@ mapping_strongs(PyObject *self, PyObject *Py_UNUSED(ignored))
     return iterator_new((Table *)self, STRONGS, false);
 }
 
-#define FOR_BOTH(prefix, KIND)                                                               \
-    static PyObject *prefix##_new(PyTypeObject *type, PyObject *Py_UNUSED(args),             \
-                                  PyObject *Py_UNUSED(kwargs))                               \
+#define TABLE_NEW(name, KIND, ephemeral)                                                     \
+    static PyObject *name(PyTypeObject *type, PyObject *Py_UNUSED(args),                     \
+                          PyObject *Py_UNUSED(kwargs))                                       \
     {                                                                                        \
-        return container_new(type, KIND);                                                    \
-    }                                                                                        \
+        return container_new(type, KIND, ephemeral);                                         \
+    }
+
+TABLE_NEW(key_mapping_new, KEY, false)
+TABLE_NEW(ephemeron_mapping_new, KEY, true)
+TABLE_NEW(id_key_mapping_new, ID_KEY, true)
+TABLE_NEW(pair_mapping_new, PAIR, false)
+TABLE_NEW(value_mapping_new, VALUE, false)
+
+#define MAPPING_OF(prefix, KIND)                                                             \
     static PyObject *prefix##_subscript(PyObject *self, PyObject *key)                       \
     {                                                                                        \
         return mapping_subscript(self, KIND, key);                                           \
@@ -283,8 +293,10 @@ mapping_strongs(PyObject *self, PyObject *Py_UNUSED(ignored))
         return mapping_extend(self, KIND, args, nargs);                                      \
     }
 
-FOR_BOTH(key_mapping, KEY)
-FOR_BOTH(value_mapping, VALUE)
+MAPPING_OF(key_mapping, KEY)
+MAPPING_OF(id_key_mapping, ID_KEY)
+MAPPING_OF(pair_mapping, PAIR)
+MAPPING_OF(value_mapping, VALUE)
 
 #define MAPPING_METHODS(prefix)                                                              \
     CONTAINER_METHODS,                                                                       \
@@ -307,39 +319,61 @@ FOR_BOTH(value_mapping, VALUE)
      "Store lists of keys and values: all, or none if one is of a type that this "           \
      "dictionary cannot hold."}
 
-#define MAPPING_SLOTS(prefix)                                                                \
-    CONTAINER_SLOTS(prefix##_new),                                                           \
+#define MAPPING_SLOTS(prefix, new)                                                           \
+    CONTAINER_SLOTS(new),                                                                    \
     {Py_tp_methods, prefix##_methods},                                                       \
     {Py_mp_subscript, prefix##_subscript},                                                   \
     {Py_mp_ass_subscript, prefix##_ass_subscript},                                           \
     {Py_mp_length, container_length},                                                        \
     {Py_sq_contains, prefix##_contains}
 
-/* WeakKeyTable */
+#define TABLE_SPEC(spec, table_name, table_slots)                                            \
+    static PyType_Spec spec = {                                                              \
+        .name = "weakly._core." table_name,                                                  \
+        .basicsize = sizeof(Table),                                                          \
+        .flags = CONTAINER_FLAGS,                                                            \
+        .slots = table_slots,                                                                \
+    };
 
-static PyMethodDef key_mapping_methods[] = {
-    MAPPING_METHODS(key_mapping),
-    {"keys", mapping_referents, METH_NOARGS,
-     "keys($self, /)\n--\n\nReturn an iterator over the live keys."},
-    {"values", mapping_strongs, METH_NOARGS,
-     "values($self, /)\n--\n\nReturn an iterator over the values of live keys."},
-    {"keyrefs", container_refs, METH_NOARGS,
-     "keyrefs($self, /)\n--\n\nReturn a list of the references to the live keys. O(n)."},
-    {NULL, NULL, 0, NULL},
-};
+/* WeakKeyTable, EphemeronTable and WeakIdKeyTable */
+
+#define KEY_MAPPING_METHODS(prefix, refs)                                                    \
+    static PyMethodDef prefix##_methods[] = {                                                \
+        MAPPING_METHODS(prefix),                                                             \
+        {"keys", mapping_referents, METH_NOARGS,                                             \
+         "keys($self, /)\n--\n\nReturn an iterator over the live keys."},                    \
+        {"values", mapping_strongs, METH_NOARGS,                                             \
+         "values($self, /)\n--\n\nReturn an iterator over the values of live keys."},        \
+        {"keyrefs", refs, METH_NOARGS,                                                       \
+         "keyrefs($self, /)\n--\n\nReturn a list of the references to the live keys. O(n)."}, \
+        {NULL, NULL, 0, NULL},                                                               \
+    };
+
+KEY_MAPPING_METHODS(key_mapping, container_refs)
+KEY_MAPPING_METHODS(id_key_mapping, container_id_refs)
 
 static PyType_Slot key_mapping_slots[] = {
-    MAPPING_SLOTS(key_mapping),
+    MAPPING_SLOTS(key_mapping, key_mapping_new),
     {Py_tp_doc, "The table of a dictionary with weak keys."},
     {0, NULL},
 };
 
-static PyType_Spec key_mapping_spec = {
-    .name = "weakly._core.WeakKeyTable",
-    .basicsize = sizeof(Table),
-    .flags = CONTAINER_FLAGS,
-    .slots = key_mapping_slots,
+static PyType_Slot ephemeron_mapping_slots[] = {
+    MAPPING_SLOTS(key_mapping, ephemeron_mapping_new),
+    {Py_tp_doc, "The table of a dictionary with weak keys that its values do not keep alive."},
+    {0, NULL},
 };
+
+static PyType_Slot id_key_mapping_slots[] = {
+    MAPPING_SLOTS(id_key_mapping, id_key_mapping_new),
+    {Py_tp_doc, "The table of a dictionary with weak keys, compared by identity, that its values "
+                "do not keep alive."},
+    {0, NULL},
+};
+
+TABLE_SPEC(key_mapping_spec, "WeakKeyTable", key_mapping_slots)
+TABLE_SPEC(ephemeron_mapping_spec, "EphemeronTable", ephemeron_mapping_slots)
+TABLE_SPEC(id_key_mapping_spec, "WeakIdKeyTable", id_key_mapping_slots)
 
 /* WeakValueTable */
 
@@ -347,7 +381,7 @@ static PyObject *
 value_mapping_getref(PyObject *self, PyObject *key)
 {
     Table *table = (Table *)self;
-    Place at;
+    Place at = {NULL, 0};
     PyObject *ref = NULL;
     int found;
     Py_BEGIN_CRITICAL_SECTION(self);
@@ -392,16 +426,43 @@ static PyMethodDef value_mapping_methods[] = {
 };
 
 static PyType_Slot value_mapping_slots[] = {
-    MAPPING_SLOTS(value_mapping),
+    MAPPING_SLOTS(value_mapping, value_mapping_new),
     {Py_tp_doc, "The table of a dictionary with weak values."},
     {0, NULL},
 };
 
-static PyType_Spec value_mapping_spec = {
-    .name = "weakly._core.WeakValueTable",
-    .basicsize = sizeof(Table),
-    .flags = CONTAINER_FLAGS,
-    .slots = value_mapping_slots,
+TABLE_SPEC(value_mapping_spec, "WeakValueTable", value_mapping_slots)
+
+/* WeakKeyValueTable */
+
+static PyObject *
+pair_mapping_valuerefs(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return container_refs_in(self, STRONG);
+}
+
+static PyMethodDef pair_mapping_methods[] = {
+    MAPPING_METHODS(pair_mapping),
+    {"keys", mapping_referents, METH_NOARGS,
+     "keys($self, /)\n--\n\nReturn an iterator over the keys of live entries."},
+    {"values", mapping_strongs, METH_NOARGS,
+     "values($self, /)\n--\n\nReturn an iterator over the values of live entries."},
+    {"keyrefs", container_refs, METH_NOARGS,
+     "keyrefs($self, /)\n--\n\nReturn a list of the references to the live keys. O(n)."},
+    {"valuerefs", pair_mapping_valuerefs, METH_NOARGS,
+     "valuerefs($self, /)\n--\n\nReturn a list of the references to the live values. O(n)."},
+    {"itervaluerefs", value_mapping_iterrefs, METH_NOARGS,
+     "itervaluerefs($self, /)\n--\n\n"
+     "Return an iterator over the references to the live values."},
+    {NULL, NULL, 0, NULL},
 };
+
+static PyType_Slot pair_mapping_slots[] = {
+    MAPPING_SLOTS(pair_mapping, pair_mapping_new),
+    {Py_tp_doc, "The table of a dictionary with weak keys and weak values."},
+    {0, NULL},
+};
+
+TABLE_SPEC(pair_mapping_spec, "WeakKeyValueTable", pair_mapping_slots)
 
 #endif

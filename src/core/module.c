@@ -7,7 +7,9 @@
 #include "collector.h"
 #include "container.h"
 #include "entry.h"
+#include "ephemeron.h"
 #include "finalize.h"
+#include "idref.h"
 #include "iterator.h"
 #include "mapping.h"
 #include "set.h"
@@ -25,33 +27,57 @@ add_type(PyObject *module, PyType_Spec *spec, PyTypeObject *base, bool is_public
     return type;
 }
 
+/* The tables: their types and the methods that containers make their own. */
+static struct {
+    PyType_Spec *spec;
+    PyMethodDef *methods;
+} const tables[] = {
+    {&key_mapping_spec, key_mapping_methods},
+    {&ephemeron_mapping_spec, key_mapping_methods},
+    {&id_key_mapping_spec, id_key_mapping_methods},
+    {&pair_mapping_spec, pair_mapping_methods},
+    {&value_mapping_spec, value_mapping_methods},
+    {&set_spec, set_methods},
+    {&id_set_spec, id_set_methods},
+};
+
 static int
 core_exec(PyObject *module)
 {
     State *state = state_of_module(module);
-    return (state->str_missing = PyUnicode_InternFromString("__missing__")) == NULL
-        || (state->keyed_ref_type = add_type(module, &keyed_ref_spec, &_PyWeakref_RefType, true)) == NULL
+    PyTypeObject *ref_type = &_PyWeakref_RefType;
+    if ((state->str_missing = PyUnicode_InternFromString("__missing__")) == NULL
+        || (state->id_ref_type = add_type(module, &id_ref_spec, ref_type, true)) == NULL
+        || (state->keyed_ref_type = add_type(module, &keyed_ref_spec, ref_type, true)) == NULL
+        || (state->strong_ref_type = add_type(module, &strong_ref_spec, NULL, false)) == NULL
         || (state->death_callback_type = add_type(module, &death_callback_spec, NULL, false)) == NULL
         || (state->rows_type = add_type(module, &rows_spec, NULL, false)) == NULL
         || (state->iterator_type = add_type(module, &iterator_spec, NULL, false)) == NULL
-        || (state->key_table_type = add_type(module, &key_mapping_spec, NULL, true)) == NULL
-        || (state->value_table_type = add_type(module, &value_mapping_spec, NULL, true)) == NULL
-        || (state->set_table_type = add_type(module, &set_spec, NULL, true)) == NULL
-        || (state->finalizer_type = add_type(module, &finalizer_spec, NULL, true)) == NULL
-        || collector_init(state) < 0 ? -1 : 0;
+        || (state->table_type = add_type(module, &table_spec, NULL, false)) == NULL
+        || (state->finalizer_type = add_type(module, &finalizer_spec, NULL, true)) == NULL) {
+        return -1;
+    }
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(tables); i++) {
+        PyTypeObject *type = add_type(module, tables[i].spec, state->table_type, true);
+        if (type == NULL) {
+            return -1;
+        }
+        Py_DECREF(type);
+    }
+    return collector_init(state);
 }
 
 static int
 core_traverse(PyObject *module, visitproc visit, void *arg)
 {
     State *state = state_of_module(module);
+    Py_VISIT((PyObject *)state->id_ref_type);
     Py_VISIT((PyObject *)state->keyed_ref_type);
+    Py_VISIT((PyObject *)state->strong_ref_type);
     Py_VISIT((PyObject *)state->death_callback_type);
     Py_VISIT((PyObject *)state->rows_type);
     Py_VISIT((PyObject *)state->iterator_type);
-    Py_VISIT((PyObject *)state->key_table_type);
-    Py_VISIT((PyObject *)state->value_table_type);
-    Py_VISIT((PyObject *)state->set_table_type);
+    Py_VISIT((PyObject *)state->table_type);
     Py_VISIT((PyObject *)state->finalizer_type);
     Py_VISIT(state->gc_callbacks);
     Py_VISIT(state->gc_hook);
@@ -65,13 +91,13 @@ core_free(void *module)
 {
     State *state = state_of_module((PyObject *)module);
     collector_free(state);
+    Py_CLEAR(state->id_ref_type);
     Py_CLEAR(state->keyed_ref_type);
+    Py_CLEAR(state->strong_ref_type);
     Py_CLEAR(state->death_callback_type);
     Py_CLEAR(state->rows_type);
     Py_CLEAR(state->iterator_type);
-    Py_CLEAR(state->key_table_type);
-    Py_CLEAR(state->value_table_type);
-    Py_CLEAR(state->set_table_type);
+    Py_CLEAR(state->table_type);
     Py_CLEAR(state->finalizer_type);
     Py_CLEAR(state->str_missing);
 }
@@ -80,18 +106,17 @@ core_free(void *module)
 static PyObject *
 own_methods(PyObject *module, PyObject *cls)
 {
-    State *state = state_of_module(module);
-    struct {
-        PyTypeObject *table;
-        PyMethodDef *methods;
-    } all[] = {
-        {state->key_table_type, key_mapping_methods},
-        {state->value_table_type, value_mapping_methods},
-        {state->set_table_type, set_methods},
-    };
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(all); i++) {
-        if (PyType_Check(cls) && PyType_IsSubtype((PyTypeObject *)cls, all[i].table)) {
-            return container_own_methods((PyTypeObject *)cls, all[i].methods) < 0
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(tables); i++) {
+        const char *name = strrchr(tables[i].spec->name, '.') + 1;
+        PyObject *table = PyObject_GetAttrString(module, name);
+        if (table == NULL) {
+            return NULL;
+        }
+        bool is_of = PyType_Check(cls)
+                     && PyType_IsSubtype((PyTypeObject *)cls, (PyTypeObject *)table);
+        Py_DECREF(table);
+        if (is_of) {
+            return container_own_methods((PyTypeObject *)cls, tables[i].methods) < 0
                        ? NULL : Py_NewRef(cls);
         }
     }
@@ -102,6 +127,15 @@ own_methods(PyObject *module, PyObject *cls)
 static PyMethodDef core_methods[] = {
     {"own_methods", own_methods, METH_O,
      "Give a subclass of a table the table's methods as its own, which are faster to call."},
+    {"collections", collections, METH_NOARGS,
+     "Return how many collections were seen to start, and whether one is running in this "
+     "thread."},
+    {"collect_ephemerons", collect_ephemerons, METH_NOARGS,
+     "Drop the entries of ephemeral tables whose keys only live by such entries; return how "
+     "many."},
+    {"ephemeron_counts", ephemeron_counts, METH_NOARGS,
+     "Return (tables, entries, walks, objects walked, entries dropped, seconds, objects met more "
+     "often than they are referenced)."},
     {"live_finalizers", live_finalizers, METH_NOARGS,
      "Return a list of the finalizers that are alive, oldest first."},
     {"finalizers_created", finalizers_created, METH_NOARGS,

@@ -6,15 +6,17 @@
 #include "compat.h"
 
 struct Finalizer;
+struct Hook;
+struct Table;
 
 typedef struct {
+    PyTypeObject *id_ref_type;
     PyTypeObject *keyed_ref_type;
+    PyTypeObject *strong_ref_type;
     PyTypeObject *death_callback_type;
     PyTypeObject *rows_type;
     PyTypeObject *iterator_type;
-    PyTypeObject *key_table_type;
-    PyTypeObject *value_table_type;
-    PyTypeObject *set_table_type;
+    PyTypeObject *table_type;
     PyTypeObject *finalizer_type;
     PyObject *str_missing;             /* "__missing__" */
 
@@ -22,7 +24,14 @@ typedef struct {
     PyObject *gc_callbacks;            /* the list gc.callbacks */
     PyObject *gc_hook;                 /* our function in it */
     Py_ssize_t gc_hook_position;       /* where it was last seen there */
-    int *collecting;                   /* between the collector's start and stop; the hook's */
+    struct Hook *hook;                 /* what that function works on; its own */
+
+    /* ephemeron.h */
+    struct Table *newest_ephemeral;    /* the ephemeral tables in use: a list, borrowed */
+    Py_ssize_t walks, objects_walked, entries_dropped, overcounted;
+    double walk_seconds;               /* of all walks */
+    double last_walk_seconds, last_walk_end;
+    MUTEX_FIELD(ephemeral_mutex)
 
     /* finalize.h */
     struct Finalizer *oldest, *newest; /* the registry: a list of owned references */

@@ -9,14 +9,18 @@
  *     +----+
  *
  * Rows stand in the order of insertion; the index leads from hashes to rows, probed as in
- * dict. There are three kinds of table:
+ * dict. There are these kinds of table:
  *
  *     KEY     subject: the address of the key (borrowed, never followed); value: owned
+ *     ID_KEY  as KEY; keys are the same only if they are one object
+ *     PAIR    as KEY; the value is an owned reference, to the real one
  *     VALUE   subject: the key (owned); the reference is that to the value
  *     SET     subject: the address of the member
+ *     ID_SET  as SET; members are the same only if they are one object
  *
  * and rows only have the words that their kind needs. A row's reference is owned; a row
- * without one is a tombstone. The hash of a row is in its reference (entry.h).
+ * without one is a tombstone. The hash of a row is in its reference (entry.h). In a lenient
+ * table, a reference can be a StrongRef.
  *
  * Removal leaves a tombstone in the rows, whose end is given up once all is tombstones from
  * there on, and DUMMY in the index. DUMMY slots are used again, but not while a look-up waits
@@ -48,7 +52,7 @@
 #include "collector.h"
 #include "entry.h"
 
-typedef enum { KEY, VALUE, SET } Kind;
+typedef enum { KEY, ID_KEY, PAIR, VALUE, SET, ID_SET } Kind;
 
 enum { REF, SUBJECT, STRONG };      /* the words of a row */
 #define EMPTY (-1)                  /* in the index: never used */
@@ -63,6 +67,8 @@ typedef struct {
     Py_ssize_t pins;                /* iterators that read these rows */
     Kind kind;
     bool traced;                    /* may own objects that the collector asks for */
+    bool strong_refs;               /* may have some */
+    bool ephemeral;                 /* the table's: ephemeron.h knows what they keep alive */
     bool left_behind;               /* by its table, in a resize or clear(), to iterators */
     PyObject *words[];
 } Rows;
@@ -83,6 +89,10 @@ typedef struct Table {
     Kind kind;
     uint8_t log2;                   /* of the size of the index */
     bool suspect;                   /* may have entries whose callback was skipped */
+    bool lenient;                   /* holds strongly what cannot be referenced weakly */
+    bool ephemeral;                 /* of KEY or ID_KEY: values do not keep keys alive */
+    bool odd_keys;                  /* may have keys of types that the collector does not know */
+    struct Table *older, *newer;    /* neighbours among the ephemeral tables in use; borrowed */
 } Table;
 
 /* Where a key was found, or would have been. */
@@ -99,10 +109,30 @@ typedef struct {
 
 /* Rows */
 
+/* Tables of keys or members that are the same only if they are one object. */
+ALWAYS_INLINE bool
+by_identity(Kind kind)
+{
+    return kind == ID_KEY || kind == ID_SET;
+}
+
+ALWAYS_INLINE bool
+is_set(Kind kind)
+{
+    return kind == SET || kind == ID_SET;
+}
+
+/* Do rows have a third word, the value? */
+ALWAYS_INLINE bool
+has_value(Kind kind)
+{
+    return kind == KEY || kind == ID_KEY || kind == PAIR;
+}
+
 ALWAYS_INLINE Py_ssize_t
 row_words(Kind kind)
 {
-    return kind == KEY ? 3 : 2;
+    return has_value(kind) ? 3 : 2;
 }
 
 ALWAYS_INLINE PyObject **
@@ -115,21 +145,38 @@ row_at(Rows *rows, Kind kind, Py_ssize_t i)
 ALWAYS_INLINE PyObject **
 row_strong(PyObject **row, Kind kind)
 {
-    return kind == KEY ? &row[STRONG] : kind == VALUE ? &row[SUBJECT] : NULL;
+    return has_value(kind) ? &row[STRONG] : kind == VALUE ? &row[SUBJECT] : NULL;
 }
 
+/* Is it certain that a weak side of a row, which is no tombstone, is dead? */
+ALWAYS_INLINE bool
+row_is_dead(PyObject **row, Kind kind)
+{
+    return ref_is_dead(row[REF]) || (kind == PAIR && ref_is_dead(row[STRONG]));
+}
+
+/* The hash of a row, by its reference; in a PAIR, by either. */
 ALWAYS_INLINE Py_hash_t
 ref_hash(PyObject *ref, Kind kind)
 {
-    return kind == VALUE ? ((KeyedRef *)ref)->key_hash : ((PyWeakReference *)ref)->hash;
+    if (kind == VALUE || (kind == PAIR && !Py_IS_TYPE(ref, &_PyWeakref_RefType))) {
+        return ((KeyedRef *)ref)->key_hash;
+    }
+    return ((PyWeakReference *)ref)->hash;
 }
 
-/* To be called with each strong object that is stored: rows of numbers and strings cost the
- * collector nothing. */
-static inline void
-rows_trace(Rows *rows, PyObject *strong)
+/* To be called with what is stored in a row: rows of numbers and strings cost the collector
+ * nothing, and references nothing unless they are strong. */
+ALWAYS_INLINE void
+rows_trace(Rows *rows, Kind kind, PyObject *ref, PyObject *strong)
 {
-    rows->traced |= PyType_IS_GC(Py_TYPE(strong));
+    if (kind == PAIR) {
+        rows->traced |= is_strong_ref(strong);
+    }
+    else if (!is_set(kind)) {
+        rows->traced |= PyType_IS_GC(Py_TYPE(strong));
+    }
+    rows->strong_refs |= is_strong_ref(ref);
 }
 
 ALWAYS_INLINE void
@@ -152,7 +199,7 @@ rows_new(State *state, Kind kind, Py_ssize_t capacity)
         rows->capacity = capacity;
         rows->pins = 0;
         rows->kind = kind;
-        rows->traced = rows->left_behind = false;
+        rows->traced = rows->strong_refs = rows->ephemeral = rows->left_behind = false;
         PyObject_GC_Track(rows);
     }
     return rows;
@@ -171,7 +218,7 @@ rows_dealloc(PyObject *self)
         if (row[REF] == NULL) {
             continue;
         }
-        Taken taken = {row[REF], kind == SET ? NULL : *row_strong(row, kind)};
+        Taken taken = {row[REF], is_set(kind) ? NULL : *row_strong(row, kind)};
         if (rows->left_behind) {  /* the table has the entry, or its reference has the key */
             Py_DECREF(taken.ref);
             Py_XDECREF(taken.strong);
@@ -195,15 +242,29 @@ rows_traverse(PyObject *self, visitproc visit, void *arg)
             Py_VISIT(*row_strong(row_at(rows, rows->kind, i), rows->kind));
         }
     }
-    if (rows->traced && rows->left_behind && rows->kind == VALUE) {
+    if (rows->strong_refs || (rows->traced && rows->left_behind && rows->kind == VALUE)) {
         for (Py_ssize_t i = 0; i < rows->used; i++) {
-            PyObject *ref = row_at(rows, VALUE, i)[REF];
-            if (ref != NULL && value_ref_has_key(ref)) {
+            PyObject *ref = row_at(rows, rows->kind, i)[REF];
+            if (ref != NULL && (is_strong_ref(ref)
+                                || (rows->kind == VALUE && value_ref_has_key(ref)))) {
                 Py_VISIT(ref);
             }
         }
     }
     return 0;
+}
+
+/* What rows own whether the keys live or not: for the table of ephemerons, which knows the rest. */
+static void
+rows_visit_strong_refs(Rows *rows, visitproc visit, void *arg)
+{
+    for (Py_ssize_t i = 0; rows->strong_refs && i < rows->used; i++) {
+        PyObject **row = row_at(rows, rows->kind, i);
+        if (row[REF] != NULL && is_strong_ref(row[REF])) {
+            (void)visit(row[REF], arg);
+            (void)visit(row[STRONG], arg);
+        }
+    }
 }
 
 /* No tp_clear: the tables and iterators that hold rows let go of them. */
@@ -362,13 +423,13 @@ table_fault(Table *table)
     for (Py_ssize_t i = 0; i < rows->used; i++) {
         PyObject **row = row_at(rows, kind, i);
         if (row[REF] == NULL) {
-            if (row[SUBJECT] != NULL || (kind == KEY && row[STRONG] != NULL)) {
+            if (row[SUBJECT] != NULL || (has_value(kind) && row[STRONG] != NULL)) {
                 return "tombstone that holds something";
             }
             continue;
         }
         live++;
-        if (kind == KEY && row[STRONG] == NULL) {
+        if (has_value(kind) && row[STRONG] == NULL) {
             return "row without a value";
         }
         if (kind == VALUE && row[SUBJECT] == NULL) {
@@ -457,7 +518,7 @@ table_resize(Table *table, Kind kind, Py_ssize_t wanted)
         }
         if (pinned) {
             Py_INCREF(to[REF]);
-            if (kind != SET) {
+            if (!is_set(kind)) {
                 Py_INCREF(*row_strong(to, kind));
             }
         }
@@ -467,8 +528,11 @@ table_resize(Table *table, Kind kind, Py_ssize_t wanted)
         to += row_words(kind);
     }
     rows->top = rows->used;
+    rows->ephemeral = table->ephemeral;
     if (old != NULL) {
         rows->traced = old->traced;
+        rows->strong_refs = old->strong_refs;
+        old->ephemeral = false;
         old->left_behind = pinned;
         old->used = pinned ? old->used : 0;
     }
@@ -513,12 +577,10 @@ table_append(Table *table, Kind kind, size_t slot, Py_hash_t hash, PyObject *ref
     PyObject **row = row_at(rows, kind, rows->used);
     row[REF] = ref;
     row[SUBJECT] = subject;
-    if (kind == KEY) {
+    if (has_value(kind)) {
         row[STRONG] = value;
     }
-    if (kind != SET) {
-        rows_trace(rows, *row_strong(row, kind));
-    }
+    rows_trace(rows, kind, ref, is_set(kind) ? NULL : *row_strong(row, kind));
     table->fill += index_get(table->index, table->log2, slot) == EMPTY;
     index_set(table->index, table->log2, slot,
               (Py_ssize_t)(index_tag(table->log2, hash) | (size_t)rows->used++));
@@ -529,6 +591,25 @@ table_append(Table *table, Kind kind, size_t slot, Py_hash_t hash, PyObject *ref
     ASSERT_CONSISTENT(table);
 }
 
+/* New references to the two sides of a row: the weak one, and the other (NULL in a set). False,
+ * and none, if the row is a tombstone or a weak side is dead. */
+ALWAYS_INLINE bool
+row_get(PyObject **row, Kind kind, bool lenient, PyObject **referent, PyObject **strong)
+{
+    if (row[REF] == NULL || ref_get(row[REF], lenient, referent) == 0) {
+        return false;
+    }
+    if (kind != PAIR) {
+        *strong = is_set(kind) ? NULL : Py_NewRef(*row_strong(row, kind));
+        return true;
+    }
+    if (ref_get(row[STRONG], lenient, strong) == 1) {
+        return true;
+    }
+    Py_DECREF(*referent);
+    return false;
+}
+
 /* Takes the contents of a row out and leaves a tombstone; at the end of rows which no
  * iterator reads not even that. */
 static inline Taken
@@ -536,10 +617,10 @@ table_take(Table *table, Kind kind, Place at)
 {
     Rows *rows = table->rows;
     PyObject **row = at.row;
-    Taken taken = {row[REF], kind == SET ? NULL : *row_strong(row, kind)};
+    Taken taken = {row[REF], is_set(kind) ? NULL : *row_strong(row, kind)};
     row[REF] = NULL;
     row[SUBJECT] = NULL;
-    if (kind == KEY) {
+    if (has_value(kind)) {
         row[STRONG] = NULL;
     }
     index_set(table->index, table->log2, at.slot, DUMMY);
@@ -556,7 +637,8 @@ table_take(Table *table, Kind kind, Place at)
     return taken;
 }
 
-/* Finds the row of an entry reference by hash and address. False if it is in no row. */
+/* Finds the row of an entry reference, of either side, by hash and address. False if it is in
+ * no row. */
 static inline bool
 table_find_ref(Table *table, Kind kind, PyObject *ref, Place *at)
 {
@@ -570,7 +652,7 @@ table_find_ref(Table *table, Kind kind, PyObject *ref, Place *at)
         if (ix >= 0) {
             size_t number = index_row(ix, tag);
             PyObject **row = number > mask ? NULL : row_at(table->rows, kind, (Py_ssize_t)number);
-            if (row != NULL && row[REF] == ref) {
+            if (row != NULL && (row[REF] == ref || (kind == PAIR && row[STRONG] == ref))) {
                 *at = (Place){row, slot};
                 return true;
             }
@@ -585,7 +667,7 @@ table_find_ref(Table *table, Kind kind, PyObject *ref, Place *at)
 static void
 table_bury(Table *table, Kind kind, PyObject *ref)
 {
-    Place at;
+    Place at = {NULL, 0};
     if (table_find_ref(table, kind, ref, &at)) {
         taken_release(table_take(table, kind, at), kind);
     }
@@ -601,10 +683,10 @@ table_len(Table *table)
      * more; each turn removes one, so this ends. */
 again:
     for (Py_ssize_t i = 0; table->rows != NULL && i < table->rows->used; i++) {
-        PyObject *ref = row_at(table->rows, table->kind, i)[REF];
-        if (ref != NULL && ref_is_dead(ref)) {
+        PyObject **row = row_at(table->rows, table->kind, i);
+        if (row[REF] != NULL && row_is_dead(row, table->kind)) {
             size_t layout = table->layout;
-            table_bury(table, table->kind, ref);
+            table_bury(table, table->kind, row[REF]);
             if (layout != table->layout) {
                 goto again;
             }
@@ -660,7 +742,7 @@ restart:
         if (kind == VALUE) {
             other = Py_NewRef(subject);
         }
-        else if (PyWeakref_GetRef(ref, &other) == 0) {
+        else if (ref_get(ref, table->lenient, &other) == 0) {
             if (ref_is_dead(ref)) {
                 table_bury(table, kind, ref);
                 goto restart;
@@ -708,7 +790,7 @@ table_find(Table *table, Kind kind, PyObject *key, Py_hash_t hash, Place *at)
                 *at = (Place){row, slot};
                 return 1;
             }
-            if (ref_hash(row[REF], kind) == hash) {
+            if (!by_identity(kind) && ref_hash(row[REF], kind) == hash) {
                 if (kind != VALUE || !PyUnicode_CheckExact(key)
                     || !PyUnicode_CheckExact(row[SUBJECT])) {
                     return table_find_equal(table, kind, key, hash, at);
@@ -736,22 +818,39 @@ table_find(Table *table, Kind kind, PyObject *key, Py_hash_t hash, Place *at)
 static const char *
 kind_role(Kind kind)
 {
-    return kind == KEY ? "keys of a weak dictionary"
-           : kind == VALUE ? "values of a weak dictionary" : "members of a weak set";
+    return kind == VALUE ? "values of a weak dictionary"
+           : is_set(kind) ? "members of a weak set" : "keys of a weak dictionary";
 }
 
-/* What a weak side must be. */
-static int
-check_referenceable(Kind kind, PyObject *object)
+static NOINLINE int
+refuse(const char *role, PyObject *object)
 {
-    if (LIKELY(is_referenceable(Py_TYPE(object)))) {
-        return 0;
-    }
     PyErr_Format(PyExc_TypeError,
                  "cannot create weak reference to '%.200s' object: %s must be of a type that "
                  "supports weak references",
-                 Py_TYPE(object)->tp_name, kind_role(kind));
+                 Py_TYPE(object)->tp_name, role);
     return -1;
+}
+
+/* Can the table hold this as its weak side (or, a PAIR, as its key)? */
+ALWAYS_INLINE bool
+can_hold(Table *table, PyObject *object)
+{
+    return LIKELY(is_referenceable(Py_TYPE(object))) || table->lenient;
+}
+
+/* What an entry must be like; of a set, the member is both. */
+ALWAYS_INLINE int
+check_entry(Table *table, Kind kind, PyObject *key, PyObject *object)
+{
+    PyObject *referent = kind == VALUE ? object : key;
+    if (UNLIKELY(!can_hold(table, referent))) {
+        return refuse(kind_role(kind), referent);
+    }
+    if (kind == PAIR && UNLIKELY(!can_hold(table, object))) {
+        return refuse(kind_role(VALUE), object);
+    }
+    return 0;
 }
 
 static int
@@ -764,95 +863,156 @@ check_hashable_type(PyObject *object)
     return 0;
 }
 
+/* The hash that a table gives to a key; -1 with an exception set. */
+ALWAYS_INLINE Py_hash_t
+key_hash(Kind kind, PyObject *key)
+{
+    return by_identity(kind) ? hash_address(key) : PyObject_Hash(key);
+}
+
 /* Looks up on behalf of a user: checks the key, hashes it, finds it. */
 ALWAYS_INLINE int
 table_lookup(Table *table, Kind kind, PyObject *key, Place *at)
 {
-    if (kind != VALUE && UNLIKELY(check_referenceable(kind, key) < 0)) {
-        return -1;
+    if (kind != VALUE && UNLIKELY(!can_hold(table, key))) {
+        return refuse(kind_role(kind), key);
     }
-    Py_hash_t hash = PyObject_Hash(key);
-    return hash == -1 ? -1 : table_find(table, kind, key, hash, at);
+    Py_hash_t hash = key_hash(kind, key);
+    return UNLIKELY(hash == -1) ? -1 : table_find(table, kind, key, hash, at);
 }
 
 /* Inserting */
 
-static PyObject *death_callback_key(PyObject *, PyObject *const *, size_t, PyObject *);
-static PyObject *death_callback_value(PyObject *, PyObject *const *, size_t, PyObject *);
-static PyObject *death_callback_set(PyObject *, PyObject *const *, size_t, PyObject *);
+/* The ephemeral tables into which something was ever inserted are a list (ephemeron.h). */
+
+static void
+ephemeral_tables_add(Table *table)
+{
+    State *state = table->state;
+    MUTEX_LOCK(state, ephemeral_mutex);
+    table->newer = NULL;
+    table->older = state->newest_ephemeral;
+    if (table->older != NULL) {
+        table->older->newer = table;
+    }
+    SHARED_STORE_PTR(&state->newest_ephemeral, table);
+    MUTEX_UNLOCK(state, ephemeral_mutex);
+}
+
+static void
+ephemeral_tables_remove(Table *table)
+{
+    State *state = table->state;
+    MUTEX_LOCK(state, ephemeral_mutex);
+    SHARED_STORE_PTR(table->newer == NULL ? &state->newest_ephemeral : &table->newer->older,
+                     table->older);
+    if (table->older != NULL) {
+        table->older->newer = table->newer;
+    }
+    MUTEX_UNLOCK(state, ephemeral_mutex);
+}
+
+static vectorcallfunc death_callback_of(Kind kind);
+
+/* Before anything is inserted. Fails only for want of memory. */
+static NOINLINE int
+table_start(Table *table)
+{
+    DeathCallback *callback =
+        death_callback_new(table->state, table, death_callback_of(table->kind));
+    if (callback == NULL) {
+        return -1;
+    }
+    table->callback = callback;
+    if (table->ephemeral) {
+        ephemeral_tables_add(table);
+    }
+    return 0;
+}
+
+ALWAYS_INLINE int
+table_prepare(Table *table)
+{
+    if (UNLIKELY(table->callback == NULL) && table_start(table) < 0) {
+        return -1;
+    }
+    return COLLECTOR_SKIPS_CALLBACKS || table->ephemeral ? collector_arm(table->state) : 0;
+}
+
+/* What table_put() does to an entry whose key is there already: true if that was all. False if
+ * it takes a new entry reference, `ref`, which is NULL yet; if not NULL, it is used up. */
+ALWAYS_INLINE bool
+table_update(Table *table, Kind kind, PyObject **row, PyObject *object, PyObject *ref,
+             PyObject **existing)
+{
+    if (kind == VALUE) {
+        PyObject *old_ref = row[REF];
+        if (existing != NULL ? ref_get(old_ref, table->lenient, existing) == 1
+                             : ref_address(old_ref) == object && !ref_is_dead(old_ref)) {
+            Py_XDECREF(ref);
+            return true;
+        }
+        if (ref == NULL) {
+            return false;
+        }
+        row[REF] = ref;
+        table->rows->strong_refs |= is_strong_ref(ref);
+        table->suspect |= is_collecting(table->state);
+        ASSERT_CONSISTENT(table);
+        value_ref_release(old_ref, Py_NewRef(row[SUBJECT]));
+        return true;
+    }
+    if (is_set(kind) && existing != NULL
+        && ref_get(row[REF], table->lenient, existing) == 0) {
+        return false;  /* died since it was found: the next look finds no more */
+    }
+    Py_XDECREF(ref);
+    if (is_set(kind)) {
+        return true;
+    }
+    if (existing != NULL && kind != PAIR) {
+        *existing = Py_NewRef(row[STRONG]);
+    }
+    else if (existing == NULL || ref_get(row[STRONG], table->lenient, existing) == 0) {
+        PyObject *old = row[STRONG];
+        row[STRONG] = Py_NewRef(object);
+        rows_trace(table->rows, kind, row[REF], object);
+        table->suspect |= kind == PAIR && is_collecting(table->state);
+        Py_DECREF(old);
+    }
+    return true;
+}
 
 /* Stores an entry under a key whose hash is known.
  *
  * If the key is there already: with `existing`, nothing is changed and *existing is a new
- * reference to the entry's value; without, the value is replaced and the key and its place
- * stay. Otherwise a row is added, and *existing is NULL.
+ * reference to the entry's value (of a set: to the member); without, the value is replaced and
+ * the key and its place stay. Otherwise a row is added, and *existing is NULL.
  * Borrows all. Returns -1 with an exception set and the table unchanged. */
 static int
-table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *object,
-          PyObject **existing)
+table_put_object(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *object,
+                 PyObject **existing)
 {
     State *state = table->state;
-    PyObject *referent = kind == VALUE ? object : key;
     PyObject *ref = NULL;  /* the new entry reference, once made */
-    if (existing != NULL) {
-        *existing = NULL;
-    }
-    if (UNLIKELY(table->callback == NULL)) {
-        DeathCallback *callback = death_callback_new(
-            state, table, kind == KEY ? death_callback_key
-                          : kind == VALUE ? death_callback_value : death_callback_set);
-        if (callback == NULL) {
-            return -1;
-        }
-        table->callback = callback;
-    }
-    if (collector_arm(state) < 0) {
-        return -1;
-    }
     for (;;) {
-        Place at;
+        if (existing != NULL) {
+            *existing = NULL;
+        }
+        Place at = {NULL, 0};
         int found = table_find(table, kind, key, hash, &at);
         if (found < 0) {
             Py_XDECREF(ref);
             return -1;
         }
-        if (found && kind == VALUE) {
-            PyObject *old_ref = at.row[REF];
-            if (existing != NULL) {
-                if (PyWeakref_GetRef(old_ref, existing) == 1) {
-                    Py_XDECREF(ref);
-                    return 0;
-                }
-            }
-            else if (ref_address(old_ref) == object) {
-                Py_XDECREF(ref);
-                return 0;
-            }
-            if (ref != NULL) {
-                at.row[REF] = ref;
-                table->suspect |= is_collecting(state);
-                ASSERT_CONSISTENT(table);
-                value_ref_release(old_ref, Py_NewRef(at.row[SUBJECT]));
-                return 0;
-            }
-        }
-        else if (found) {
-            Py_XDECREF(ref);
-            if (kind == KEY && existing != NULL) {
-                *existing = Py_NewRef(at.row[STRONG]);
-            }
-            else if (kind == KEY) {
-                PyObject *old = at.row[STRONG];
-                at.row[STRONG] = Py_NewRef(object);
-                rows_trace(table->rows, object);
-                Py_DECREF(old);
-            }
+        if (found && table_update(table, kind, at.row, object, ref, existing)) {
             return 0;
         }
         size_t inserted = table->inserted, layout = table->layout;
         if (ref == NULL) {
-            ref = kind == VALUE ? value_ref_new(state, referent, table->callback, hash)
-                                : key_ref_new(referent, table->callback, hash);
+            ref = kind == VALUE
+                      ? value_ref_new(state, object, table->callback, hash, table->lenient)
+                      : key_ref_new(state, key, table->callback, hash, table->lenient);
             if (ref == NULL) {
                 return -1;
             }
@@ -870,23 +1030,44 @@ table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *obje
             if (UNLIKELY(layout != table->layout || table->comparing > 0)) {
                 at.slot = index_empty_slot(table->index, table->log2, hash);
             }
+            table->odd_keys |= !PyType_IS_GC(Py_TYPE(key));
             table_append(table, kind, at.slot, hash, ref, kind == VALUE ? Py_NewRef(key) : key,
-                         kind == KEY ? Py_NewRef(object) : NULL);
+                         has_value(kind) ? Py_NewRef(object) : NULL);
             return 0;
         }
         /* Code ran meanwhile and may have inserted the same key: look again. */
     }
 }
 
+/* As table_put_object(), of a table of any kind: what a PAIR stores is a reference. */
+ALWAYS_INLINE int
+table_put(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObject *object,
+          PyObject **existing)
+{
+    if (UNLIKELY(table_prepare(table) < 0)) {
+        return -1;
+    }
+    if (kind != PAIR) {
+        return table_put_object(table, kind, key, hash, object, existing);
+    }
+    PyObject *ref = value_ref_new(table->state, object, table->callback, hash, table->lenient);
+    if (ref == NULL) {
+        return -1;
+    }
+    int status = table_put_object(table, kind, key, hash, ref, existing);
+    Py_DECREF(ref);
+    return status;
+}
+
 /* Checks and hashes a key and stores an entry on behalf of a user. */
 ALWAYS_INLINE int
 table_store(Table *table, Kind kind, PyObject *key, PyObject *object, PyObject **existing)
 {
-    if (check_referenceable(kind, kind == VALUE ? object : key) < 0) {
+    if (check_entry(table, kind, key, object) < 0) {
         return -1;
     }
-    Py_hash_t hash = PyObject_Hash(key);
-    return hash == -1 ? -1 : table_put(table, kind, key, hash, object, existing);
+    Py_hash_t hash = key_hash(kind, key);
+    return UNLIKELY(hash == -1) ? -1 : table_put(table, kind, key, hash, object, existing);
 }
 
 /* Stores the entries of two lists (for a set: of one, twice) of the same length; nothing if
@@ -898,8 +1079,8 @@ table_extend(Table *table, Kind kind, PyObject *keys, PyObject *objects)
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *key = PyList_GET_ITEM(keys, i);
         PyObject *object = PyList_GET_ITEM(objects, i);
-        if (check_referenceable(kind, kind == VALUE ? object : key) < 0
-            || check_hashable_type(key) < 0) {
+        if (check_entry(table, kind, key, object) < 0
+            || (!by_identity(kind) && check_hashable_type(key) < 0)) {
             return -1;
         }
     }
@@ -921,8 +1102,8 @@ table_extend(Table *table, Kind kind, PyObject *keys, PyObject *objects)
 }
 
 /* Stores the live entries of another table of the same kind, with the hashes it knows. */
-static int
-table_merge(Table *table, Kind kind, Table *other)
+ALWAYS_INLINE int
+table_merge(Kind kind, Table *table, Table *other)
 {
     if (other == table || other->live == 0) {
         return 0;
@@ -939,14 +1120,15 @@ table_merge(Table *table, Kind kind, Table *other)
     SHARED_ADD(&rows->pins, 1);
     for (Py_ssize_t i = 0, end = rows->used; status == 0 && i < end; i++) {
         PyObject **row = row_at(rows, kind, i);
-        PyObject *referent;
-        if (row[REF] == NULL || PyWeakref_GetRef(row[REF], &referent) == 0) {
+        PyObject *referent, *strong;
+        if (!row_get(row, kind, other->lenient, &referent, &strong)) {
             continue;
         }
-        PyObject *strong = kind == SET ? NULL : Py_NewRef(*row_strong(row, kind));
         Py_hash_t hash = ref_hash(row[REF], kind);
-        status = kind == VALUE ? table_put(table, kind, strong, hash, referent, NULL)
-                               : table_put(table, kind, referent, hash, strong, NULL);
+        PyObject *key = kind == VALUE ? strong : referent;
+        PyObject *object = kind == VALUE ? referent : strong;
+        status = check_entry(table, kind, key, object) < 0
+                     ? -1 : table_put(table, kind, key, hash, object, NULL);
         Py_DECREF(referent);
         Py_XDECREF(strong);
     }
@@ -964,22 +1146,20 @@ table_pop_newest(Table *table, Kind kind, PyObject **referent, PyObject **strong
 {
     Py_ssize_t i = table->rows == NULL ? 0 : table->rows->top;
     while (i > 0) {
-        PyObject *ref = row_at(table->rows, kind, --i)[REF];
-        if (ref == NULL) {
+        PyObject **row = row_at(table->rows, kind, --i);
+        if (row[REF] == NULL) {
             continue;
         }
-        if (PyWeakref_GetRef(ref, referent) == 0) {
-            if (ref_is_dead(ref)) {
-                table_bury(table, kind, ref);  /* any code: start over */
+        if (!row_get(row, kind, table->lenient, referent, strong)) {
+            if (row_is_dead(row, kind)) {
+                table_bury(table, kind, row[REF]);  /* any code: start over */
                 i = table->rows == NULL ? 0 : table->rows->top;
             }
             continue;
         }
         Place at = {NULL, 0};
-        table_find_ref(table, kind, ref, &at);
-        Taken taken = table_take(table, kind, at);
-        *strong = Py_XNewRef(taken.strong);
-        taken_release(taken, kind);
+        table_find_ref(table, kind, row[REF], &at);
+        taken_release(table_take(table, kind, at), kind);
         return 1;
     }
     return 0;
@@ -998,6 +1178,9 @@ table_clear(Table *table)
     table->layout++;
     table->suspect = false;
     PyMem_Free(index);
+    if (rows != NULL) {
+        rows->ephemeral = false;
+    }
     if (rows != NULL && rows->kind == VALUE && SHARED_COUNT(&rows->pins) > 0) {
         for (Py_ssize_t i = 0; i < rows->used; i++) {
             PyObject **row = row_at(rows, VALUE, i);
@@ -1010,7 +1193,8 @@ table_clear(Table *table)
     Py_XDECREF(rows);
 }
 
-/* The callback of entry references, for a kind that is constant where it is inlined */
+/* The callback of entry references, for a kind that is constant where it is inlined. It is
+ * called with what was a reference of the table, or with anything by anybody. */
 
 ALWAYS_INLINE PyObject *
 death_callback(PyObject *self, Kind kind, PyObject *const *args, size_t nargsf,
@@ -1028,9 +1212,10 @@ death_callback(PyObject *self, Kind kind, PyObject *const *args, size_t nargsf,
     if (LIKELY(table != NULL)) {
         PyTypeObject *type = kind == VALUE ? table->state->keyed_ref_type : &_PyWeakref_RefType;
         Py_BEGIN_CRITICAL_SECTION(table);
-        Place at;
-        if (LIKELY(Py_IS_TYPE(ref, type) && ref_is_dead(ref))
-            && table_find_ref(table, kind, ref, &at)) {
+        Place at = {NULL, 0};
+        if (LIKELY(Py_IS_TYPE(ref, type)
+                   || (kind == PAIR && Py_IS_TYPE(ref, table->state->keyed_ref_type)))
+            && LIKELY(ref_address(ref) == Py_None) && table_find_ref(table, kind, ref, &at)) {
             taken = table_take(table, kind, at);
         }
         Py_END_CRITICAL_SECTION();
@@ -1042,22 +1227,32 @@ death_callback(PyObject *self, Kind kind, PyObject *const *args, size_t nargsf,
     Py_RETURN_NONE;
 }
 
-static PyObject *
-death_callback_key(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
-{
-    return death_callback(self, KEY, args, nargsf, kwnames);
-}
+#define DEATH_CALLBACK(name, kind)                                                           \
+    static PyObject *name(PyObject *self, PyObject *const *args, size_t nargsf,              \
+                          PyObject *kwnames)                                                 \
+    {                                                                                        \
+        return death_callback(self, kind, args, nargsf, kwnames);                            \
+    }
 
-static PyObject *
-death_callback_value(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
-{
-    return death_callback(self, VALUE, args, nargsf, kwnames);
-}
+DEATH_CALLBACK(death_callback_key, KEY)
+DEATH_CALLBACK(death_callback_pair, PAIR)
+DEATH_CALLBACK(death_callback_value, VALUE)
+DEATH_CALLBACK(death_callback_set, SET)
 
-static PyObject *
-death_callback_set(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+static vectorcallfunc
+death_callback_of(Kind kind)
 {
-    return death_callback(self, SET, args, nargsf, kwnames);
+    switch (kind) {
+    case PAIR:
+        return death_callback_pair;
+    case VALUE:
+        return death_callback_value;
+    case SET:
+    case ID_SET:
+        return death_callback_set;
+    default:
+        return death_callback_key;
+    }
 }
 
 /* KeyedRef.key: of an entry in a table, the table's; of any other, the reference's own. */
@@ -1070,14 +1265,17 @@ keyed_ref_key(PyObject *self, void *Py_UNUSED(closure))
     Py_END_CRITICAL_SECTION();
     if (key != NULL && is_death_callback(key)) {
         DeathCallback *callback = (DeathCallback *)key;
-        Place at;
+        Place at = {NULL, 0};
         key = NULL;
         MUTEX_LOCK(callback, mutex);
         Table *table = callback->table;
-        if (table != NULL && table->kind == VALUE) {
+        if (table != NULL) {
             Py_BEGIN_CRITICAL_SECTION(table);
-            if (table_find_ref(table, VALUE, self, &at)) {
+            if (table->kind == VALUE && table_find_ref(table, VALUE, self, &at)) {
                 key = Py_NewRef(at.row[SUBJECT]);
+            }
+            else if (table->kind == PAIR && table_find_ref(table, PAIR, self, &at)) {
+                (void)ref_get(at.row[REF], table->lenient, &key);
             }
             Py_END_CRITICAL_SECTION();
         }

@@ -1,11 +1,24 @@
 """Weak references for Python, done properly: a drop-in for `weakref` at near-`dict` speed."""
 
 from ._implementation import implementation
-from .containers import WeakKeyDictionary, WeakSet, WeakValueDictionary
+from .caching import Interner
+from .containers import (
+    EphemeronDictionary,
+    WeakDefaultDictionary,
+    WeakIdKeyDictionary,
+    WeakIdSet,
+    WeakKeyDictionary,
+    WeakKeyValueDictionary,
+    WeakSet,
+    WeakValueDictionary,
+)
+from .ephemerons import Ephemeron, EphemeronStats, collect, ephemeron_stats
 from .finalization import finalize
 from .installation import install, uninstall
+from .lists import WeakList
 from .references import (
     CallableProxyType,
+    IdRef,
     KeyedRef,
     ProxyType,
     ProxyTypes,
@@ -21,14 +34,26 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CallableProxyType",
+    "Ephemeron",
+    "EphemeronDictionary",
+    "EphemeronStats",
+    "IdRef",
+    "Interner",
     "KeyedRef",
     "ProxyType",
     "ProxyTypes",
     "ReferenceType",
+    "WeakDefaultDictionary",
+    "WeakIdKeyDictionary",
+    "WeakIdSet",
     "WeakKeyDictionary",
+    "WeakKeyValueDictionary",
+    "WeakList",
     "WeakMethod",
     "WeakSet",
     "WeakValueDictionary",
+    "collect",
+    "ephemeron_stats",
     "finalize",
     "getweakrefcount",
     "getweakrefs",

@@ -12,11 +12,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __all__ = [
+    "EphemeronTable",
     "Finalizer",
+    "IdRef",
     "KeyedRef",
+    "WeakIdKeyTable",
+    "WeakIdSetTable",
     "WeakKeyTable",
+    "WeakKeyValueTable",
     "WeakSetTable",
     "WeakValueTable",
+    "collect_ephemerons",
+    "collections",
+    "ephemeron_counts",
     "finalizers_created",
     "implementation",
     "live_finalizers",
@@ -54,11 +62,19 @@ def _use_c_core() -> bool:
 
 if TYPE_CHECKING or _use_c_core():
     from ._core import (
+        EphemeronTable,
         Finalizer,
+        IdRef,
         KeyedRef,
+        WeakIdKeyTable,
+        WeakIdSetTable,
         WeakKeyTable,
+        WeakKeyValueTable,
         WeakSetTable,
         WeakValueTable,
+        collect_ephemerons,
+        collections,
+        ephemeron_counts,
         finalizers_created,
         live_finalizers,
         own_methods,
@@ -68,11 +84,19 @@ if TYPE_CHECKING or _use_c_core():
     implementation = "c"
 else:
     from ._tables import (
+        EphemeronTable,
         Finalizer,
+        IdRef,
         KeyedRef,
+        WeakIdKeyTable,
+        WeakIdSetTable,
         WeakKeyTable,
+        WeakKeyValueTable,
         WeakSetTable,
         WeakValueTable,
+        collect_ephemerons,
+        collections,
+        ephemeron_counts,
         finalizers_created,
         live_finalizers,
         own_methods,

@@ -3,15 +3,23 @@
 Same names and same contract as `_core` (see `_core.pyi`). The public names are at the end.
 
 How it works. A table is one `dict`, and every operation on it is one call into that `dict`:
-from a reference of the key to the value (key and set tables), or from the key to a reference
-of the value (value tables). So an operation is atomic against other threads, against deaths
-and against what `__eq__`, `__hash__` and `__del__` do to the same table, without any lock
-(holding one while user code runs invites a deadlock, and user code can run anywhere: the
-collector starts finalizers between any two steps). The `dict` keeps the insertion order too.
+from a reference of the key to the value (key and set tables), from the key to a reference of
+the value (value tables), or from the one reference to the other (tables with both sides weak).
+The references in a table by identity hash and compare by identity. So an operation is atomic
+against other threads, against deaths and against what `__eq__`, `__hash__` and `__del__` do to
+the same table, without any lock (holding one while user code runs invites a deadlock, and user
+code can run anywhere: the collector starts finalizers between any two steps). The `dict` keeps
+the insertion order too.
 
 Iteration walks the `dict` itself and copies it only if it changes meanwhile: then it goes on
 with what a copy holds beyond the entries already passed. An entry knows the era it was made
 in, and each iterator starts a new era: entries of its own era or later came after it.
+
+A lenient table holds what cannot be weakly referenced by a `StrongRef`, which stands where
+other entries have their weak reference.
+
+Only the C core can find the entries whose values alone keep their keys alive: here an
+`EphemeronTable` is a `WeakKeyTable`, and nothing is ever collected.
 """
 
 import atexit
@@ -22,11 +30,11 @@ import sys
 from _weakref import (  # type: ignore[attr-defined]  # private, missing from the stubs
     _remove_dead_weakref as _remove_if_dead,  # pyright: ignore
 )
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count, repeat
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from operator import itemgetter
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, cast, overload
 from weakref import ref
 
 if TYPE_CHECKING:
@@ -45,11 +53,20 @@ else:
 
 
 __all__ = [
+    "EphemeronTable",
     "Finalizer",
+    "IdRef",
     "KeyedRef",
+    "StrongRef",
+    "WeakIdKeyTable",
+    "WeakIdSetTable",
     "WeakKeyTable",
+    "WeakKeyValueTable",
     "WeakSetTable",
     "WeakValueTable",
+    "collect_ephemerons",
+    "collections",
+    "ephemeron_counts",
     "finalizers_created",
     "live_finalizers",
     "stop_finalizers",
@@ -130,9 +147,128 @@ class KeyedRef(ref[_T], Generic[_K, _T]):
         pass  # all is done; the base's would refuse the key
 
 
+class IdRef(ref[_T]):
+    """A weak reference that hashes and compares by the identity of its referent.
+
+    Two are equal if they were made for the same object, also after its death; no other
+    kind of reference is equal to one. Its hash stays the same as well.
+    """
+
+    # All that live share the interpreter's one reference to the object: an address alone
+    # would be the same for a later object.
+    __slots__ = ("_anchor", "_hash")
+    _anchor: ref[_T]
+    _hash: int
+
+    def __new__(cls, obj: _T, callback: Callable[[Self], Any] | None = None) -> Self:
+        self = super().__new__(cls, obj, cast(Any, callback))
+        self._anchor = ref(obj)
+        self._hash = object.__hash__(obj)
+        return self
+
+    def __init__(self, obj: _T, callback: Callable[[Self], Any] | None = None) -> None:
+        pass  # all is done; the base's would refuse keywords
+
+    def refers_to(self, obj: object, /) -> bool:
+        """Tell whether the referent is this very object: False once it has died.
+
+        Makes no strong reference to the referent.
+        """
+        try:
+            return self._anchor is ref(obj)
+        except TypeError:
+            return False
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, IdRef):
+            return False  # the base would compare the referents
+        return self._anchor is cast(Any, other)._anchor
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+class StrongRef(Generic[_T]):
+    """What a lenient table has in place of a weak reference: calling it gives the object."""
+
+    __slots__ = ("_object", "era", "key")
+    _object: _T
+    era: int
+    key: Any
+
+    def __init__(self, obj: _T) -> None:
+        self._object = obj
+
+    def __call__(self) -> _T:
+        return self._object
+
+    def __hash__(self) -> int:
+        return hash(self._object)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, StrongRef):
+            theirs = cast(Any, other)._object
+        elif isinstance(other, ref):
+            theirs = cast(Any, other)()
+            if theirs is None:
+                return False
+        else:
+            return NotImplemented
+        return self._object is theirs or self._object == theirs
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {id(self):#x}; to {self._object!r}>"
+
+
+class _StrongIdRef(StrongRef[_T]):
+    """The same in a table by identity."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return object.__hash__(self._object)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _StrongIdRef):
+            return NotImplemented
+        return self._object is cast(Any, other)._object
+
+
+def _is_dead(reference: Any) -> bool:
+    return reference() is None and not isinstance(reference, StrongRef)
+
+
 class _KeyEntry(ref[_T]):
     __slots__ = ("era",)
     era: int
+
+
+class _IdEntry(_KeyEntry[_T]):
+    """Finds its key by identity, without the anchor of an IdRef: while it is searched for, the
+    key lives, and a dead one is found by the very entry."""
+
+    __slots__ = ("_hash",)
+    _hash: int
+
+    def __new__(cls, obj: _T, callback: Callable[[Any], Any] | None = None) -> Self:
+        self = super().__new__(cls, obj, callback)
+        self._hash = object.__hash__(obj)
+        return self
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        mine = self() if isinstance(other, _IdEntry) else None
+        return mine is not None and mine is cast("_IdEntry[Any]", other)()
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
 
 class _ValueEntry(KeyedRef[_K, _T]):
@@ -140,27 +276,47 @@ class _ValueEntry(KeyedRef[_K, _T]):
     era: int
 
 
+class _PairEntry(ref[_T]):
+    """The value's in a table with both sides weak; `key` is the reference of the key."""
+
+    __slots__ = ("era", "key")
+    era: int
+    key: Any
+
+
+def _remove_dead_value(index: dict[Any, Any], key: object) -> None:
+    """Removes a key if it maps to a dead reference, in one atomic step."""
+    try:
+        _remove_if_dead(index, key)
+    except TypeError:
+        if not isinstance(index.get(key), StrongRef):  # which is no weak reference
+            raise
+
+
 _Item: TypeAlias = tuple[Any, Any]
+_Resolved: TypeAlias = tuple[Any, Any, Any]
 
 # From (key, value, reference)
-_key, _value, _reference, _pair = itemgetter(0), itemgetter(1), itemgetter(2), itemgetter(0, 1)
+_key, _value, _reference = itemgetter(0), itemgetter(1), itemgetter(2)
+_pair, _key_and_reference = itemgetter(0, 1), itemgetter(0, 2)
 
 
 class _Entries(Generic[_K, _V]):
     """The entries of a table; the subclasses know which side of an entry is weak."""
 
-    __slots__ = ("__weakref__", "era", "forget", "index", "newest", "role", "suspect")
-    weak_side: int
+    __slots__ = ("__weakref__", "era", "forget", "index", "lenient", "newest", "suspect")
+    reference_side: int  # of an item of the index: the reference that knows its era
+    role: str  # of the weak side, for messages
     index: dict[Any, Any]
 
-    def __init__(self, forget: Callable[[Any], None], role: str) -> None:
+    def __init__(self, forget: Callable[[Any], None]) -> None:
         self.index = {}
         self.era = 0  # of the newest iterator
         self.newest = 0  # the era of the newest entry
         self.suspect = False
+        self.lenient = False
         # Called with the reference of an entry when its referent has died.
         self.forget = forget
-        self.role = role  # of the weak side, for messages
 
     def __len__(self) -> int:
         if self.suspect:
@@ -179,24 +335,37 @@ class _Entries(Generic[_K, _V]):
     def references(self) -> list[Any]:
         raise NotImplementedError
 
+    def resolve(self, item: _Item) -> _Resolved | None:
+        """The live key, value and reference of an item of the index; None if it is dead."""
+        raise NotImplementedError
+
+    def require_types(self, keys: Sequence[_K], values: Sequence[_V]) -> None:
+        """Raises TypeError if one of them is of a type that cannot be here."""
+        raise NotImplementedError
+
+    def hold(self, obj: Any, role: str) -> Any:
+        """What a lenient table has for an object that cannot be weakly referenced."""
+        if not self.lenient:
+            _require_referenceable(obj, role)
+        return StrongRef(obj)
+
+    def strong_count(self) -> int:
+        return sum(isinstance(reference, StrongRef) for reference in self.references())
+
     def take_newest(self) -> tuple[_K, _V] | None:
         """Removes the newest live entry and returns it."""
         while True:
             try:
-                item = self.index.popitem()
+                resolved = self.resolve(self.index.popitem())
             except KeyError:
                 return None
-            referent = item[self.weak_side]()
-            if referent is not None:
-                return (item[0], referent) if self.weak_side else (referent, item[1])
+            if resolved is not None:
+                return resolved[0], resolved[1]
 
-    def extend(self, keys: Sequence[_K], values: Iterable[_V]) -> None:
+    def extend(self, keys: Sequence[_K], values: Sequence[_V]) -> None:
         """Puts all, or none if one of them is of a type that cannot be here."""
-        for referent in values if self.weak_side else keys:
-            _require_referenceable(referent, self.role)
-        for key in keys:
-            _require_hashable(key)
-        for key, value in zip(keys, values, strict=False):
+        self.require_types(keys, values)
+        for key, value in zip(keys, values, strict=True):
             self.put(key, value)
 
     def merge(self, other: "_Entries[_K, _V]") -> None:
@@ -210,11 +379,8 @@ class _Entries(Generic[_K, _V]):
         if _callback_may_be_skipped():
             self.suspect = True
         for reference in self.references():
-            if reference() is None:
+            if _is_dead(reference):
                 self.forget(reference)
-
-    def live_references(self) -> list[Any]:
-        return [reference for reference in self.references() if reference() is not None]
 
     def walk(self, pick: Callable[..., Any], direction: Callable[..., Any] = iter) -> Iterator[Any]:
         """Iterates over what `pick` picks from (key, value, reference), for the entries that
@@ -234,7 +400,7 @@ class _Entries(Generic[_K, _V]):
         expected: int,
         era: int,
     ) -> Iterator[Any]:
-        weak_side = self.weak_side
+        side = self.reference_side
         passed: list[object] = []
         in_hand: list[Any] = []
         rest = _rest(direction, index, passed, expected)
@@ -244,37 +410,36 @@ class _Entries(Generic[_K, _V]):
                 # seen: it is for the order only that it should be soon.
                 if walks_index and self.newest >= era:
                     break
-                key, value = item
-                reference = item[weak_side]
-                if reference.era >= era:
+                if item[side].era >= era:
                     continue
-                passed.append(key)
-                referent = reference()
-                if referent is not None:
-                    if weak_side:
-                        in_hand.append(pick((key, referent, reference)))
-                    else:
-                        in_hand.append(pick((referent, value, reference)))
+                passed.append(item[0])
+                resolved = self.resolve(item)
+                if resolved is not None:
+                    in_hand.append(pick(resolved))
                     # Suspended, it keeps nothing alive that the loop lets go.
-                    del item, key, value, reference, referent
+                    del item, resolved
                     yield in_hand.pop()
 
     def check(self) -> None:
         """Verifies the invariants; for tests."""
         index = self.index
-        for key, value in list(index.items()):
-            reference = (key, value)[self.weak_side]
+        for item in list(index.items()):
+            reference = item[self.reference_side]
 
-            def shown(item: object = (key, value)) -> str:
+            def shown(item: object = item) -> str:
                 return f"{item!r} in {index!r}, era {self.era}, suspect {self.suspect}"
 
             assert reference.era <= self.era, f"entry from the future: {shown()}"
-            if reference() is not None:
+            if isinstance(reference, StrongRef):
+                assert self.lenient, f"entry held strongly: {shown()}"
+            elif reference() is not None:
                 assert reference.__callback__ is self.forget, f"entry not watched: {shown()}"
-                assert key in index, f"entry not found by its key: {shown()}"
-            if self.weak_side:
-                assert reference.key is key, f"entry with another key: {shown()}"
-        assert len(self.live_references()) <= len(self) <= len(index), f"wrong length: {index!r}"
+            if self.resolve(item) is not None:
+                assert item[0] in index, f"entry not found by its key: {shown()}"
+            if self.reference_side:
+                assert reference.key is item[0], f"entry with another key: {shown()}"
+        live = sum(1 for _ in self.walk(_key))
+        assert live <= len(self) <= len(index), f"wrong length: {index!r}"
 
 
 def _until_changed(items: Iterator[_Item]) -> Iterator[_Item]:
@@ -304,53 +469,60 @@ class _KeyEntries(_Entries[_K, _V]):
     lookup never meets one, and a dead entry is found by its very reference."""
 
     __slots__ = ()
-    weak_side = 0
-    index: dict[ref[_K], _V]
+    reference_side = 0
+    role = "keys of a weak dictionary"
+    probe_type: type[ref[Any]] = ref
+    entry_type: type[_KeyEntry[Any]] = _KeyEntry
+    index: dict[Any, Any]
 
-    def __init__(self, role: str = "keys of a weak dictionary") -> None:
-        owner: ref[Any] = ref(self)
-
-        # A default argument, not a closure, and a weak one: no table is in a cycle.
-        def forget(entry: object, *, owner: ref[Any] = owner) -> None:
-            entries = owner()
-            # Anybody can reach this function by `__callback__` and call it at any time.
-            if entries is not None and isinstance(entry, _KeyEntry) and entry() is None:
-                entries.index.pop(entry, None)
-
-        super().__init__(forget, role)
+    def __init__(self) -> None:
+        super().__init__(_forgets_keys(self))
 
     def references(self) -> list[Any]:
         return list(self.index)
 
-    def _entry(self, key: _K) -> _KeyEntry[_K]:
+    def resolve(self, item: _Item) -> _Resolved | None:
+        reference, value = item
+        key = reference()
+        if key is None and _is_dead(reference):
+            return None
+        return key, value, reference
+
+    def require_types(self, keys: Sequence[_K], values: Sequence[_V]) -> None:
+        for key in keys:
+            if not self.lenient:
+                _require_referenceable(key, self.role)
+            _require_hashable(key)
+
+    def _entry(self, key: _K) -> Any:
         if _callback_may_be_skipped():
             self.suspect = True
-        entry = _KeyEntry(key, self.forget)
+        try:
+            entry: Any = self.entry_type(key, self.forget)
+        except TypeError:
+            entry = self.hold(key, self.role)
         entry.era = self.newest = self.era
         return entry
 
     def contains(self, key: object) -> bool:
         try:
-            wanted = ref(key)
+            probe = self.probe_type(key)
         except TypeError:
-            return False
-        return wanted in self.index
+            if not self.lenient:
+                return False
+            probe = self.hold(key, self.role)
+        return probe in self.index
 
     def find(self, key: _K) -> _V:
         """The value, or _MISSING."""
         try:
-            value: Any = self.index.get(ref(key), _MISSING)
-            return cast(_V, value)
+            probe: Any = self.probe_type(key)
         except TypeError:
-            _require_referenceable(key, self.role)
-            raise
+            probe = self.hold(key, self.role)
+        return cast(_V, self.index.get(probe, _MISSING))
 
     def put(self, key: _K, value: _V) -> None:
-        try:
-            self.index[self._entry(key)] = value
-        except TypeError:
-            _require_referenceable(key, self.role)
-            raise
+        self.index[self._entry(key)] = value
 
     def put_default(self, key: _K, default: _V) -> _V:
         value = self.find(key)
@@ -361,41 +533,96 @@ class _KeyEntries(_Entries[_K, _V]):
     def take(self, key: _K) -> _V:
         """Removes the entry and returns its value, or _MISSING."""
         try:
-            value: Any = self.index.pop(ref(key), _MISSING)
-            return cast(_V, value)
+            probe: Any = self.probe_type(key)
         except TypeError:
-            _require_referenceable(key, self.role)
-            raise
+            probe = self.hold(key, self.role)
+        return cast(_V, self.index.pop(probe, _MISSING))
+
+
+class _IdKeyEntries(_KeyEntries[_K, _V]):
+    """The same with references that hash and compare by identity."""
+
+    __slots__ = ()
+    probe_type = entry_type = _IdEntry
+
+    def require_types(self, keys: Sequence[_K], values: Sequence[_V]) -> None:
+        for key in keys:
+            if not self.lenient:
+                _require_referenceable(key, self.role)
+
+    def hold(self, obj: Any, role: str) -> Any:
+        if not self.lenient:
+            _require_referenceable(obj, role)
+        return _StrongIdRef(obj)
+
+    def live_references(self) -> list[Any]:
+        return [
+            reference if isinstance(reference, StrongRef) else IdRef(key)
+            for key, reference in self.walk(_key_and_reference)
+        ]
+
+
+class _MemberEntries(_KeyEntries[_K, Any]):
+    """From references of members to themselves, so that the one that is here can be had."""
+
+    __slots__ = ()
+    role = "members of a weak set"
+
+    def put(self, key: _K, value: object) -> None:
+        entry = self._entry(key)
+        self.index.setdefault(entry, entry)
+
+    def intern(self, member: _K) -> _K:
+        """Returns the member that is equal to this one, which is added if there is none."""
+        entry = self._entry(member)
+        while True:
+            found = self.index.setdefault(entry, entry)
+            present = found()
+            if present is not None or not _is_dead(found):
+                return cast(_K, present)
+            self.forget(found)
+
+
+class _IdMemberEntries(_MemberEntries[_K], _IdKeyEntries[_K, Any]):
+    __slots__ = ()
 
 
 class _ValueEntries(_Entries[_K, _V]):
     """From keys to references of values. A dead reference can be met under its key."""
 
     __slots__ = ()
-    weak_side = 1
-    index: dict[_K, _ValueEntry[_K, _V]]
+    reference_side = 1
+    role = "values of a weak dictionary"
+    entry_type: type[ref[Any]] = _ValueEntry
+    index: dict[Any, Any]
 
     def __init__(self) -> None:
-        owner: ref[Any] = ref(self)
-
-        def forget(entry: object, *, owner: ref[Any] = owner) -> None:
-            entries = owner()
-            if entries is not None and isinstance(entry, _ValueEntry):
-                _remove_if_dead(entries.index, cast(Any, entry).key)
-
-        super().__init__(forget, "values of a weak dictionary")
+        super().__init__(_forgets_values(self))
 
     def references(self) -> list[Any]:
         return list(self.index.values())
 
-    def _entry(self, key: _K, value: _V) -> _ValueEntry[_K, _V]:
+    def resolve(self, item: _Item) -> _Resolved | None:
+        key, reference = item
+        value = reference()
+        if value is None and _is_dead(reference):
+            return None
+        return key, value, reference
+
+    def require_types(self, keys: Sequence[_K], values: Sequence[_V]) -> None:
+        for value in values:
+            if not self.lenient:
+                _require_referenceable(value, self.role)
+        for key in keys:
+            _require_hashable(key)
+
+    def _entry(self, key: Any, value: _V) -> Any:
         if _callback_may_be_skipped():
             self.suspect = True
         try:  # past the constructor, which is for users and several times slower
-            entry: _ValueEntry[_K, _V] = cast(Any, ref).__new__(_ValueEntry, value, self.forget)
+            entry: Any = cast(Any, ref).__new__(self.entry_type, value, self.forget)
         except TypeError:
-            _require_referenceable(value, self.role)
-            raise
+            entry = self.hold(value, self.role)
         entry.key = key
         entry.era = self.newest = self.era
         return entry
@@ -403,68 +630,186 @@ class _ValueEntries(_Entries[_K, _V]):
     def contains(self, key: object) -> bool:
         return self.find(cast(_K, key)) is not _MISSING
 
+    # From here on, `key` is what the index has for it.
+
     def find(self, key: _K) -> _V:
         """The value, or _MISSING."""
         entry = self.index.get(key)
         if entry is None:
             return cast(_V, _MISSING)
         value = entry()
-        if value is None:
-            _remove_if_dead(self.index, key)
+        if value is None and _is_dead(entry):
+            _remove_dead_value(self.index, key)
             return cast(_V, _MISSING)
-        return value
+        return cast(_V, value)
 
     def put(self, key: _K, value: _V) -> None:
         entry = self._entry(key, value)
         index = self.index
         while (found := index.setdefault(key, entry)) is not entry:
-            if found() is None:
-                _remove_if_dead(index, key)
+            place = found.key
+            if _is_dead(found):
+                _remove_dead_value(index, place)
                 continue
             # It takes over the entry: its place, its key and, for iterators, its age.
-            entry.key = found.key
+            entry.key = place
             entry.era = found.era
-            index[key] = entry
-            return
+            index[place] = entry
+            if self.key_lives(place):
+                return
+            index.pop(place, None)  # the key had died before, so nothing else would do it
+            entry.key = key
+            entry.era = self.newest = self.era
+
+    def key_lives(self, key: Any) -> bool:
+        return True
 
     def put_default(self, key: _K, default: _V) -> _V:
-        value = self.find(key)
+        value: Any = cast(Any, _ValueEntries).find(self, key)
         if value is not _MISSING:
-            return value
+            return cast(_V, value)
         entry = self._entry(key, default)
         while (found := self.index.setdefault(key, entry)) is not entry:
             live = found()
-            if live is not None:
-                return live
-            _remove_if_dead(self.index, key)
+            if live is not None or not _is_dead(found):
+                return cast(_V, live)
+            _remove_dead_value(self.index, found.key)
         return default
 
     def take(self, key: _K) -> _V:
         """Removes the entry and returns its value, or _MISSING."""
         entry = self.index.pop(key, None)
-        value = None if entry is None else entry()
-        return cast(_V, _MISSING) if value is None else value
+        if entry is None:
+            return cast(_V, _MISSING)
+        value = entry()
+        return cast(_V, _MISSING) if value is None and _is_dead(entry) else cast(_V, value)
+
+
+class _PairEntries(_ValueEntries[_K, _V]):
+    """From references of keys to references of values: an entry goes with either."""
+
+    __slots__ = ("forget_key",)
+    key_role = _KeyEntries.role
+    entry_type = _PairEntry
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forget_key = _forgets_keys(self)
+
+    def resolve(self, item: _Item) -> _Resolved | None:
+        key = item[0]()
+        if key is None and _is_dead(item[0]):
+            return None
+        resolved = super().resolve(item)
+        return resolved and (key, resolved[1], resolved[2])
+
+    def require_types(self, keys: Sequence[_K], values: Sequence[_V]) -> None:
+        for key in keys:
+            if not self.lenient:
+                _require_referenceable(key, self.key_role)
+        super().require_types(keys, values)
+
+    def strong_count(self) -> int:
+        return sum(
+            isinstance(reference, StrongRef) or isinstance(reference.key, StrongRef)
+            for reference in self.references()
+        )
+
+    def drop_dead(self) -> None:
+        super().drop_dead()
+        for reference in list(self.index):
+            if _is_dead(reference):
+                self.forget_key(reference)
+
+    def key_lives(self, key: Any) -> bool:
+        return not _is_dead(key)
+
+    def _key_entry(self, key: _K) -> Any:
+        try:
+            return _KeyEntry(key, self.forget_key)
+        except TypeError:
+            return self.hold(key, self.key_role)
+
+    def _probe(self, key: _K) -> Any:
+        try:
+            return ref(key)
+        except TypeError:
+            return self.hold(key, self.key_role)
+
+    def contains(self, key: object) -> bool:
+        try:
+            probe: Any = ref(key)
+        except TypeError:
+            if not self.lenient:
+                return False
+            probe = self.hold(key, self.key_role)
+        return super().find(probe) is not _MISSING
+
+    def find(self, key: _K) -> _V:
+        return super().find(self._probe(key))
+
+    def put(self, key: _K, value: _V) -> None:
+        super().put(self._key_entry(key), value)
+
+    def put_default(self, key: _K, default: _V) -> _V:
+        return super().put_default(self._key_entry(key), default)
+
+    def take(self, key: _K) -> _V:
+        return super().take(self._probe(key))
+
+
+# The callbacks of the references. The owner is a default argument, not in a closure, and a weak
+# one: no table is in a cycle. Anybody can reach one by `__callback__` and call it at any time.
+
+
+def _forgets_keys(entries: _Entries[Any, Any]) -> Callable[[Any], None]:
+    weakly: ref[Any] = ref(entries)
+
+    def forget(entry: object, *, owner: ref[Any] = weakly) -> None:
+        entries = owner()
+        if entries is not None and isinstance(entry, _KeyEntry) and entry() is None:
+            entries.index.pop(entry, None)
+
+    return forget
+
+
+def _forgets_values(entries: _Entries[Any, Any]) -> Callable[[Any], None]:
+    weakly: ref[Any] = ref(entries)
+
+    def forget(entry: object, *, owner: ref[Any] = weakly) -> None:
+        entries = owner()
+        if entries is not None and isinstance(entry, _ValueEntry | _PairEntry):
+            _remove_dead_value(entries.index, cast(Any, entry).key)
+
+    return forget
 
 
 class _Table(Generic[_K, _V]):
     """What all tables share."""
 
-    # One attribute, with a name that no subclass of a container uses by chance.
+    # Names that no subclass of a container uses by chance.
     __slots__ = ("__weakref__", "_weak_entries")
-    _weak_entries: "_KeyEntries[_K, _V] | _ValueEntries[_K, _V]"
+    _weak_entries: Any
+    _type_of_weak_entries: ClassVar[Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self._weak_entries = cls._type_of_weak_entries()
+        return self
 
     def __len__(self) -> int:
         return len(self._weak_entries)
 
     def __contains__(self, key: object, /) -> bool:
-        return self._weak_entries.contains(key)
+        found: bool = self._weak_entries.contains(key)
+        return found
 
     def __iter__(self) -> Iterator[_K]:
-        return self._weak_entries.walk(_key)
+        return cast(Iterator[_K], self._weak_entries.walk(_key))
 
     def __reversed__(self) -> Iterator[_K]:
         """Return an iterator over the live keys or members, newest first."""
-        return self._weak_entries.walk(_key, reversed)
+        return cast(Iterator[_K], self._weak_entries.walk(_key, reversed))
 
     def __getstate__(self) -> Any:
         """Return the attributes of the instance, without the entries."""
@@ -479,6 +824,21 @@ class _Table(Generic[_K, _V]):
         """Remove all entries."""
         self._weak_entries.clear()
 
+    def strong_count(self) -> int:
+        """Return how many entries hold an object that cannot be weakly referenced. O(n)."""
+        count: int = self._weak_entries.strong_count()
+        return count
+
+    @property
+    def _lenient(self) -> bool:
+        """whether such objects are held instead of refused"""
+        lenient: bool = self._weak_entries.lenient
+        return lenient
+
+    def _hold_strongly(self) -> None:
+        """From now on hold what cannot be weakly referenced. To be called while empty."""
+        self._weak_entries.lenient = True
+
     def _merge(self, other: Any, /) -> None:
         """Store the live entries of another such table."""
         theirs: Any = getattr(other, "_weak_entries", None)
@@ -492,7 +852,7 @@ class _Table(Generic[_K, _V]):
 
 
 class _MappingTable(_Table[_K, _V]):
-    """What the two mappings share."""
+    """What the mappings share."""
 
     __slots__ = ()
 
@@ -502,7 +862,7 @@ class _MappingTable(_Table[_K, _V]):
             if not hasattr(type(self), "__missing__"):
                 raise KeyError(key)
             return cast(_V, cast(Any, self).__missing__(key))
-        return value
+        return cast(_V, value)
 
     def __setitem__(self, key: _K, value: _V, /) -> None:
         self._weak_entries.put(key, value)
@@ -513,14 +873,15 @@ class _MappingTable(_Table[_K, _V]):
 
     def keys(self) -> Iterator[_K]:
         """Return an iterator over the live keys."""
-        return self._weak_entries.walk(_key)
+        return cast(Iterator[_K], self._weak_entries.walk(_key))
 
     def values(self) -> Iterator[_V]:
         """Return an iterator over the values of live entries."""
-        return self._weak_entries.walk(_value)
+        return cast(Iterator[_V], self._weak_entries.walk(_value))
 
-    def _items(self) -> Iterator[tuple[_K, _V]]:
-        return self._weak_entries.walk(_pair)
+    def items(self) -> Iterator[tuple[_K, _V]]:
+        """Return an iterator over the live entries as (key, value)."""
+        return cast(Iterator[tuple[_K, _V]], self._weak_entries.walk(_pair))
 
     @overload
     def get(self, key: _K, default: None = None) -> _V | None: ...
@@ -533,7 +894,7 @@ class _MappingTable(_Table[_K, _V]):
 
     def setdefault(self, key: _K, default: Any = None) -> _V:
         """Return the value for a key, which is set to the default if it is not there. O(1)."""
-        return self._weak_entries.put_default(key, default)
+        return cast(_V, self._weak_entries.put_default(key, default))
 
     @overload
     def pop(self, key: _K, /) -> _V: ...
@@ -551,13 +912,10 @@ class _MappingTable(_Table[_K, _V]):
     def popitem(self) -> tuple[_K, _V]:
         """Remove and return the newest live entry as (key, value). Raise KeyError if there is
         none."""
-        item = self._weak_entries.take_newest()
+        item: tuple[_K, _V] | None = self._weak_entries.take_newest()
         if item is None:
             raise KeyError("popitem(): the dictionary is empty")
         return item
-
-    def __reduce__(self) -> Any:
-        raise TypeError(f"cannot pickle '{type(self).__name__}' object")
 
     def _extend(self, keys: list[_K], values: list[_V], /) -> None:
         """Store lists of keys and values: all, or none if one is of a type that this
@@ -569,65 +927,80 @@ class WeakKeyTable(_MappingTable[_K, _V]):
     """The table of a dictionary with weak keys."""
 
     __slots__ = ()
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
-        self._weak_entries = _KeyEntries()
-        return self
-
-    # Not in the base: by it a container tells another of its kind from one of the other kind.
-    def items(self) -> Iterator[tuple[_K, _V]]:
-        """Return an iterator over the live entries as (key, value)."""
-        return self._items()
+    _type_of_weak_entries = _KeyEntries
 
     def keyrefs(self) -> list[ref[_K]]:
         """Return a list of the references to the live keys. O(n)."""
-        return self._weak_entries.live_references()
+        return list(self._weak_entries.walk(_reference))
+
+
+class EphemeronTable(WeakKeyTable[_K, _V]):
+    """The table of a dictionary whose values do not keep their keys alive; these here do."""
+
+    __slots__ = ()
+
+
+class WeakIdKeyTable(_MappingTable[_K, _V]):
+    """The table of a dictionary with weak keys told apart by identity."""
+
+    __slots__ = ()
+    _type_of_weak_entries = _IdKeyEntries
+
+    def keyrefs(self) -> list[IdRef[_K]]:
+        """Return a list of new references to the live keys. O(n)."""
+        references: list[IdRef[_K]] = self._weak_entries.live_references()
+        return references
 
 
 class WeakValueTable(_MappingTable[_K, _V]):
     """The table of a dictionary with weak values."""
 
     __slots__ = ()
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
-        self._weak_entries = _ValueEntries()
-        return self
-
-    def items(self) -> Iterator[tuple[_K, _V]]:
-        """Return an iterator over the live entries as (key, value)."""
-        return self._items()
+    _type_of_weak_entries = _ValueEntries
 
     def valuerefs(self) -> list[KeyedRef[_K, _V]]:
         """Return a list of the references to the live values. O(n)."""
-        return self._weak_entries.live_references()
+        return list(self._weak_entries.walk(_reference))
 
     def itervaluerefs(self) -> Iterator[KeyedRef[_K, _V]]:
         """Return an iterator over the references to the live values."""
-        return self._weak_entries.walk(_reference)
+        return cast("Iterator[KeyedRef[_K, _V]]", self._weak_entries.walk(_reference))
 
     def _getref(self, key: _K, /) -> KeyedRef[_K, _V]:
         """Return the reference to the value for a key."""
-        entries = cast("_ValueEntries[_K, _V]", self._weak_entries)
+        entries: _ValueEntries[_K, _V] = self._weak_entries
         reference = None if entries.find(key) is _MISSING else entries.index.get(key)
         if reference is None:
             raise KeyError(key)
-        return reference
+        return cast("KeyedRef[_K, _V]", reference)
 
 
-class WeakSetTable(_Table[_T, None]):
-    """The table of a set of weakly referenced members: keys without values."""
+class WeakKeyValueTable(_MappingTable[_K, _V]):
+    """The table of a dictionary with weak keys and weak values."""
+
+    __slots__ = ()
+    _type_of_weak_entries = _PairEntries
+
+    def keyrefs(self) -> list[ref[_K]]:
+        """Return a list of the references to the keys of live entries. O(n)."""
+        return [reference.key for reference in self._weak_entries.walk(_reference)]
+
+    def valuerefs(self) -> list[ref[_V]]:
+        """Return a list of references to the values of live entries. O(n)."""
+        return list(self.itervaluerefs())
+
+    def itervaluerefs(self) -> Iterator[ref[_V]]:
+        """Return an iterator over references to the values of live entries."""
+        return cast("Iterator[ref[_V]]", self._weak_entries.walk(_reference))
+
+
+class _SetTable(_Table[_T, None]):
+    """What the sets share: members are keys without values."""
 
     __slots__ = ()
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
-        self._weak_entries = _KeyEntries("members of a weak set")
-        return self
-
     def add(self, member: _T, /) -> None:
-        """Add a member, unless an equal one is there. O(1)."""
+        """Add a member, unless it is there. O(1)."""
         self._weak_entries.put(member, None)
 
     def discard(self, member: _T, /) -> None:
@@ -636,7 +1009,7 @@ class WeakSetTable(_Table[_T, None]):
 
     def remove(self, member: _T, /) -> None:
         """Remove a member; raise KeyError if it is not there. O(1)."""
-        if cast(Any, self._weak_entries).take(member) is _MISSING:
+        if self._weak_entries.take(member) is _MISSING:
             raise KeyError(member)
 
     def pop(self) -> _T:
@@ -644,15 +1017,59 @@ class WeakSetTable(_Table[_T, None]):
         item = self._weak_entries.take_newest()
         if item is None:
             raise KeyError("pop from an empty weak set")
-        return item[0]
+        return cast(_T, item[0])
 
-    def _refs(self) -> list[ref[_T]]:
-        """Return a list of the references to live members."""
-        return self._weak_entries.live_references()
+    def _intern(self, obj: _T, /) -> _T:
+        """Return the member that is equal to an object, which is added if there is none."""
+        return cast(_T, self._weak_entries.intern(obj))
 
     def _extend(self, members: list[_T], /) -> None:
         """Add a list of members: all, or none if one is of a type that a set cannot hold."""
-        self._weak_entries.extend(members, repeat(None))
+        self._weak_entries.extend(members, [None] * len(members))
+
+
+class WeakSetTable(_SetTable[_T]):
+    """The table of a set of weakly referenced members."""
+
+    __slots__ = ()
+    _type_of_weak_entries = _MemberEntries
+
+    def _refs(self) -> list[ref[_T]]:
+        """Return a list of the references to live members."""
+        return list(self._weak_entries.walk(_reference))
+
+
+class WeakIdSetTable(_SetTable[_T]):
+    """The table of a set of weakly referenced members told apart by identity."""
+
+    __slots__ = ()
+    _type_of_weak_entries = _IdMemberEntries
+
+    def _refs(self) -> list[IdRef[_T]]:
+        """Return a list of new references to live members."""
+        references: list[IdRef[_T]] = self._weak_entries.live_references()
+        return references
+
+
+def collect_ephemerons() -> int:
+    """Return how many entries of ephemeron tables were dropped: none, by these tables."""
+    return 0
+
+
+_count_collections = count(1).__next__
+
+
+def collections() -> tuple[int, bool]:
+    """Return how many collections have started, and whether one is under way in this thread.
+
+    Nobody here has to wait for another thread's: each call looks like one more.
+    """
+    return _count_collections(), False
+
+
+def ephemeron_counts() -> tuple[int, int, int, int, int, float, int]:
+    """Return the counts of `weakly.ephemeron_stats()`, which only the C core has."""
+    return 0, 0, 0, 0, 0, 0.0, 0
 
 
 # The live finalizers, oldest first. By id, because a subclass may define equality.

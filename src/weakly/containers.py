@@ -1,14 +1,27 @@
 """The public containers: thin classes over the tables.
 
 A table (`_implementation`) has the elementary operations: look up, insert, remove, iterate.
-Everything that can be said in terms of these is written here, once, for the C core and
-the Python tables alike.
+Everything that can be said in terms of these is written here, once, for all containers and for
+the C core and the Python tables alike. What is one container's own is in its class at the end.
 
-All three keep insertion order and count only what lives. Iterating one never raises and
-never copies it first, whatever dies or changes meanwhile: an iterator visits the entries
-that were there when it was made and still live when it comes to them. Every single
-operation on a table is atomic under threads; the operations made of several (`update`,
-the set operators, comparisons) are not.
+All keep insertion order and count only what lives. Iterating one never raises and never copies
+it first, whatever dies or changes meanwhile: an iterator visits the entries that were there
+when it was made and still live when it comes to them. Looking up, storing and removing take
+constant time on average. Every single operation on a table is atomic under threads; the
+operations made of several (`update`, the set operators, comparisons) are not.
+
+Two rules for all:
+
+- What cannot be weakly referenced (`int`, `str`, `tuple`, `list`, `None`, ...) is refused with
+  a TypeError where a container would refer to it weakly. One made by the classmethod
+  `lenient()`, with the arguments of the constructor, holds such objects strongly instead;
+  `strong_count()` tells how many, and so does the `repr`. Its copies and what its operators
+  return are lenient too.
+- A pickle holds the live entries. The container that comes out of it holds those whose
+  weakly held objects something else keeps alive when loading is over, for example the rest of
+  the same pickle. The others are gone: there never is a silent strong copy. As in a `dict`, a
+  key whose `__hash__` needs its attributes cannot be in a cycle that is loaded before it has
+  them; in a container that compares by identity it can.
 """
 
 # Programs need not be typed: operators and the like look at what they are given, and what
@@ -20,18 +33,56 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSet, Set
 from copy import deepcopy
+from copyreg import (  # type: ignore[attr-defined]  # what pickles name, missing from the stubs
+    __newobj__,  # pyright: ignore
+    __newobj_ex__,  # pyright: ignore
+)
 from itertools import chain
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
 from weakref import ref
 
-from ._implementation import KeyedRef, WeakKeyTable, WeakSetTable, WeakValueTable, own_methods
+from ._flights import fly
+from ._implementation import (
+    EphemeronTable,
+    KeyedRef,
+    WeakIdKeyTable,
+    WeakIdSetTable,
+    WeakKeyTable,
+    WeakKeyValueTable,
+    WeakSetTable,
+    WeakValueTable,
+    own_methods,
+)
+from ._internals import KeyData, SetData, StdlibInternals, ValueData
 
 if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem
 
-__all__ = ["WeakKeyDictionary", "WeakSet", "WeakValueDictionary"]
+__all__ = [
+    "EphemeronDictionary",
+    "WeakDefaultDictionary",
+    "WeakIdKeyDictionary",
+    "WeakIdSet",
+    "WeakKeyDictionary",
+    "WeakKeyValueDictionary",
+    "WeakSet",
+    "WeakValueDictionary",
+]
 
+C = TypeVar("C")
+P = ParamSpec("P")
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
@@ -46,69 +97,142 @@ _Source: TypeAlias = "SupportsKeysAndGetItem[K, V] | Iterable[tuple[K, V]]"
 _ABSENT: Any = object()
 
 
-class _NoIterations(set[Any]):
-    """Takes the iteration guards of the standard library's containers and forgets them."""
-
-    def add(self, guard: object) -> None:
-        pass
-
-    def remove(self, guard: object) -> None:
-        pass
+def _container(cls: type[C]) -> type[C]:
+    """Makes a class one of the public containers."""
+    cast(Any, cls)._plain = cls
+    return own_methods(cls)
 
 
-class _StdlibInternals:
-    """Private attributes of the standard library's containers which programs reach for.
-
-    There, removals wait while somebody iterates; here, none ever does.
-    """
+class _Container:
+    """What all containers share; their table comes before it among the bases."""
 
     __slots__ = ()
 
-    _dirty_len = False
-    _iterating: ClassVar[set[Any]] = _NoIterations()
+    _plain: ClassVar[Any]  # the container itself, whatever the subclass
+    _table: ClassVar[Any]  # its table
+    _by_identity: ClassVar[bool] = False  # how keys or members compare
+    _iteration: ClassVar[str]  # the method that shows all the entries
 
-    @property
-    def _pending_removals(self) -> list[Any]:
-        return []
+    if TYPE_CHECKING:  # the table's
 
-    def _commit_removals(self) -> None:
-        pass
+        @property
+        def _lenient(self) -> bool: ...
+        def _hold_strongly(self) -> None: ...
+        def _merge(self, other: Any, /) -> None: ...
+        def strong_count(self) -> int: ...
 
-    def _scrub_removals(self) -> None:
-        pass
+    @classmethod
+    def lenient(cls: Callable[P, C], *args: P.args, **kwargs: P.kwargs) -> C:
+        """Return a new container that holds strongly what cannot be weakly referenced.
 
-    @property
-    def _remove(self) -> Callable[[ref[Any]], None]:
-        """The callback that the standard library gives to its references.
-
-        Entries here need no help to go, so all that is left to do is what the name says.
+        Takes the arguments of the constructor. All else is as in a container made by it.
         """
-        selfref = ref(self)
+        self: Any = cast(Any, cls).__new__(cls, *args, **kwargs)
+        self._hold_strongly()
+        self.__init__(*args, **kwargs)
+        return cast(C, self)
 
-        def remove(wr: ref[Any], selfref: Callable[[], Any] = selfref) -> None:
-            self = selfref()
-            if self is not None:
-                self._remove_reference(wr)
+    def _made(self, cls: Any, *args: Any) -> Any:
+        """A new container as lenient as this one."""
+        return cls.lenient(*args) if self._lenient else cls(*args)
 
-        return remove
+    def _can_merge(self, other: Any) -> bool:
+        """Whether all of the other can be had from its table, and can be in ours."""
+        cls: Any = type(other)
+        return (
+            isinstance(other, self._table)
+            and getattr(cls, self._iteration) is getattr(cls._plain, self._iteration)
+            and (self._lenient or not other._lenient)
+        )
+
+    def _content(self) -> tuple[list[Any], ...]:
+        """What the table's `_extend` takes to put all the live entries into another."""
+        raise NotImplementedError
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make: Any = __newobj_ex__ if hasattr(self, "__getnewargs_ex__") else __newobj__
+        name = "__getnewargs_ex__" if make is __newobj_ex__ else "__getnewargs__"
+        arguments: tuple[Any, ...] = getattr(self, name, tuple)()
+        # The content is not among the arguments: an entry may refer to the container.
+        state = (self._lenient, self._content(), self.__getstate__())
+        return make, (type(self), *arguments), state, None, None, _restore
+
+    def _strong_note(self) -> str:
+        """For the `repr`."""
+        count = self.strong_count() if self._lenient else 0
+        return f" ({count} held strongly)" if count else ""
 
 
-class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
-    """What the weak dictionaries share; their table comes before it among the bases."""
+def _restore(container: Any, state: tuple[bool, tuple[list[Any], ...], Any]) -> None:
+    """Fills a container that comes out of a pickle."""
+    lenient, content, attributes = state
+    if lenient:
+        container._hold_strongly()
+    _set_attributes(container, attributes)
+    container._extend(*content)
+
+
+def _set_attributes(container: Any, state: Any) -> None:
+    """Sets what __getstate__() gave, as `pickle` does."""
+    if state is None:
+        return
+    if hasattr(container, "__setstate__"):
+        container.__setstate__(state)
+        return
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    container.__dict__.update(attributes or {})
+    for name, value in (slots or {}).items():
+        setattr(container, name, value)
+
+
+def _pairs(source: Any) -> Iterable[Any]:
+    """The pairs of whatever a dictionary can be filled from."""
+    if source is None:
+        return ()
+    if hasattr(source, "items"):
+        items: Iterable[Any] = source.items()
+        return items
+    if hasattr(source, "keys"):
+        return ((key, source[key]) for key in source.keys())  # noqa: SIM118 - all that it has
+    return cast(Iterable[Any], source)
+
+
+class _WeakMapping(_Container, MutableMapping[K, V]):
+    """What the dictionaries share."""
 
     __slots__ = ()
 
-    _plain: ClassVar[Any]  # the dictionary itself, whatever the subclass
-    _extend: Callable[[list[Any], list[Any]], None]
-    _merge: Callable[[Any], None]
+    _iteration = "items"
+    _weak_keys: ClassVar[bool] = True
+    _weak_values: ClassVar[bool] = False
+
+    if TYPE_CHECKING:  # the table's
+
+        def _extend(self, keys: list[Any], values: list[Any], /) -> None: ...
 
     @classmethod
     def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /) -> Any:
-        """Return a new dictionary with the keys of `iterable`, all with the same value."""
+        """Return a new dictionary with the keys of `iterable`, all with the same value. O(n)."""
         self = cls()
         for key in iterable:
             self[key] = value
         return self
+
+    def get_or_create(self, key: K, factory: Callable[[], V]) -> V:
+        """Return the value for a key; if there is none, store and return `factory()`.
+
+        Of many threads that ask for the same key, one calls its factory; the others wait and
+        get the same value, also if the dictionary does not keep it alive. No lock is held
+        meanwhile. A value that somebody else stores meanwhile wins. An exception of the factory
+        goes to the caller and leaves nothing behind; one of those that wait then calls its own.
+
+        Raises RuntimeError if the factory asks for the same key, and if threads would wait for
+        each other's keys for ever; TypeError as storing does. O(1) if the key is there.
+        """
+        value: V = self.get(key, _ABSENT)
+        if value is _ABSENT:
+            value = fly(self, key, factory, self._by_identity)
+        return value
 
     def update(self, other: _Source[K, V] | None = None, /, **kwargs: V) -> None:
         """Take over the entries of a mapping or of an iterable of pairs, then the keywords.
@@ -116,211 +240,167 @@ class _WeakMapping(_StdlibInternals, MutableMapping[K, V]):
         Raises TypeError, and changes nothing, if one of the keys or values is of a type
         that this dictionary cannot hold. O(n).
         """
-        if kwargs:
-            if isinstance(self, WeakKeyTable):
-                raise TypeError(
-                    "Keyword arguments are not supported: "
-                    "cannot create weak reference to 'str' object"
-                )
-        else:
-            if other is None:
-                return
-            if getattr(type(other), "items", None) is self._plain.items:
-                self._merge(other)
-                return
-        source: Any = {} if other is None else other if hasattr(other, "items") else dict(other)
-        if type(source) is dict:
-            pairs = source | kwargs if kwargs else source.copy()
+        if not kwargs and self._can_merge(other):
+            self._merge(other)
+        elif type(other) is dict:
+            pairs: dict[Any, Any] = {**other, **kwargs} if kwargs else other.copy()
             self._extend(list(pairs), list(pairs.values()))
         else:
-            items = [*source.items(), *kwargs.items()]
+            items = [(key, value) for key, value in chain(_pairs(other), kwargs.items())]
             self._extend([key for key, _ in items], [value for _, value in items])
 
-    def __or__(self, other: Mapping[K, V], /) -> Any:
+    def __or__(self, other: Mapping[Any, Any], /) -> Any:
         if not isinstance(other, Mapping):
             return NotImplemented
         new = self.copy()
         new.update(other)
         return new
 
-    def __ror__(self, other: Mapping[K, V], /) -> Any:
+    def __ror__(self, other: Mapping[Any, Any], /) -> Any:
         if not isinstance(other, Mapping):
             return NotImplemented
-        new = self.__class__()
+        new = self._empty(self.__class__)
         new.update(other)
         new.update(self)
         return new
 
-    def __ior__(self, other: _Source[K, V], /) -> Self:
+    def __ior__(self, other: _Source[K, V], /) -> Self:  # type: ignore[misc]  # takes more
         self.update(other)
         return self
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        if not self._by_identity and not getattr(other, "_by_identity", False):
+            return super().__eq__(other)
+        # Both lists live until the end, so that no address stands for two objects.
+        mine, theirs = list(self.items()), list(other.items())
+        return {id(key): value for key, value in mine} == {id(key): value for key, value in theirs}
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # mutable, like dict
+
     def copy(self) -> Any:
         """Return a new dictionary, of no subclass, with the same live entries. O(n)."""
-        new = self._plain()
+        new = self._empty(self._plain)
         new.update(self)
         return new
 
     def __copy__(self) -> Any:
         return self.copy()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a dictionary with copies of what this one holds strongly and the same of what
+        it refers to weakly."""
+        new: Self = self._empty(self.__class__)
+        memo[id(self)] = new
+        for key, value in self.items():
+            if not self._weak_keys:
+                key = deepcopy(key, memo)
+            if not self._weak_values:
+                value = deepcopy(value, memo)
+            new[key] = value
+        return new
+
+    def _empty(self, cls: Any) -> Any:
+        """A new dictionary to put our entries into."""
+        return self._made(cls)
+
+    def _content(self) -> tuple[list[Any], ...]:
+        items = list(self.items())
+        return [key for key, _ in items], [value for _, value in items]
+
     @recursive_repr()
     def __repr__(self) -> str:
         entries = ", ".join(f"{key!r}: {value!r}" for key, value in self.items())
-        return f"<{type(self).__name__} at {id(self):#x}: {{{entries}}}>"
+        shown = f"{self._repr_prefix()}{{{entries}}}{self._strong_note()}"
+        return f"<{type(self).__name__} at {id(self):#x}: {shown}>"
+
+    def _repr_prefix(self) -> str:
+        return ""
 
 
-@own_methods
-class WeakKeyDictionary(WeakKeyTable[K, V], _WeakMapping[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]  # no views
-    """A dictionary that does not keep its keys alive: an entry goes when its key dies.
+class _KeyMapping(StdlibInternals, _WeakMapping[K, V]):
+    """What the dictionaries share that refer to their keys weakly and hold their values."""
 
-    Keys are compared by equality, an identical one without calling `__eq__`. A value that
-    refers to its own key keeps it alive, as in the standard library.
+    __slots__ = ()
 
-    `dict` is a mapping or an iterable of pairs to start from. Raises TypeError for a key
-    that cannot be weakly referenced or is not hashable.
-    """
-
-    def __init__(self, dict: _Source[K, V] | None = None) -> None:
+    def _begin_with(self, content: _Source[K, V] | None) -> None:
         if len(self):
             self.clear()
-        if dict is not None:
-            self.update(dict)
-
-    if TYPE_CHECKING:  # what those of the base give here
-
-        @classmethod
-        def fromkeys(
-            cls,
-            iterable: Iterable[K2],
-            value: V2 = ...,  # pyright: ignore[reportInvalidTypeVarUse]  # the context tells
-            /,
-        ) -> WeakKeyDictionary[K2, V2]: ...
-        def copy(self) -> WeakKeyDictionary[K, V]: ...
-        def __or__(self, other: Mapping[K2, V2], /) -> WeakKeyDictionary[K | K2, V | V2]: ...
-        def __ror__(self, other: Mapping[K2, V2], /) -> WeakKeyDictionary[K | K2, V | V2]: ...
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return a dictionary with the same keys and copies of the values."""
-        memo[id(self)] = new = self.__class__()
-        for key, value in self.items():
-            new[key] = deepcopy(value, memo)
-        return new
+        if content is not None:
+            self.update(content)
 
     @property
-    def data(self) -> _KeyData[K, V]:
+    def data(self) -> KeyData[K, V]:
         """The entries by reference to their key, as the standard library keeps them: live."""
-        return _KeyData(self)
+        return KeyData(self, self._table)
 
     def _remove_reference(self, wr: ref[K]) -> None:
         self.data.pop(wr, None)
 
 
-WeakKeyDictionary._plain = WeakKeyDictionary  # pyright: ignore[reportPrivateUsage]  # ours
+if TYPE_CHECKING:  # in truth the sets are only registered as such, and inherit nothing of it
+
+    class _SetBase(MutableSet[T]): ...
+else:
+    _SetBase = Generic
 
 
-@own_methods
-class WeakValueDictionary(WeakValueTable[K, V], _WeakMapping[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]  # no views
-    """A dictionary that does not keep its values alive: an entry goes when its value dies.
+class _WeakMembers(StdlibInternals, _Container, _SetBase[T]):
+    """What the sets share."""
 
-    `other` is a mapping or an iterable of pairs to start from. Raises TypeError for a
-    value that cannot be weakly referenced or a key that is not hashable.
-    """
+    __slots__ = ()
 
-    @overload
-    def __init__(self, other: _Source[K, V] = (), /) -> None: ...
-    @overload
-    def __init__(
-        self: WeakValueDictionary[str, V2], other: _Source[str, V2] = (), /, **kw: V2
-    ) -> None: ...
-    def __init__(self, other: Any = (), /, **kw: Any) -> None:
+    _iteration = "__iter__"
+
+    if TYPE_CHECKING:  # the table's
+
+        def _extend(self, members: list[Any], /) -> None: ...
+
+    def _begin_with(self, members: Iterable[T] | None) -> None:
         if len(self):
             self.clear()
-        self.update(other, **kw)
-
-    if TYPE_CHECKING:  # what those of the base give here
-
-        @classmethod
-        def fromkeys(
-            cls,
-            iterable: Iterable[K2],
-            value: V2 = ...,  # pyright: ignore[reportInvalidTypeVarUse]  # the context tells
-            /,
-        ) -> WeakValueDictionary[K2, V2]: ...
-        def copy(self) -> WeakValueDictionary[K, V]: ...
-        def __or__(self, other: Mapping[K2, V2], /) -> WeakValueDictionary[K | K2, V | V2]: ...
-        def __ror__(self, other: Mapping[K2, V2], /) -> WeakValueDictionary[K | K2, V | V2]: ...
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return a dictionary with copies of the keys and the same values."""
-        new: Self = self.__class__()
-        memo[id(self)] = new
-        for key, value in self.items():
-            new[deepcopy(key, memo)] = value
-        return new
-
-    @property
-    def data(self) -> _ValueData[K, V]:
-        """The references to the values by key, as the standard library keeps them: live."""
-        return _ValueData(self)
-
-    def _remove_reference(self, wr: KeyedRef[K, V]) -> None:
-        self.get(wr.key)  # an entry found dead is removed; one that lives is not for us
-
-
-WeakValueDictionary._plain = WeakValueDictionary  # pyright: ignore[reportPrivateUsage]  # ours
-
-
-@own_methods
-class WeakSet(WeakSetTable[T], _StdlibInternals):
-    """A set that does not keep its members alive: a member goes when it dies.
-
-    Members are compared by equality, an identical one without calling `__eq__`. Whatever
-    takes another set takes any iterable. Raises TypeError for a member that cannot be
-    weakly referenced or is not hashable.
-    """
-
-    def __init__(self, data: Iterable[T] | None = None) -> None:
-        if len(self):
-            self.clear()
-        if data is not None:
-            self.update(data)
+        if members is not None:
+            self.update(members)
 
     def copy(self) -> Self:
         """Return a new set of this type with the same live members. O(n)."""
-        return self.__class__(self)
+        new: Self = self._made(self.__class__, self)
+        return new
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self.__class__, (list(self),), self.__getstate__()
+    def __copy__(self) -> Self:
+        """Return a set with the same members and attributes."""
+        new = self.copy()
+        _set_attributes(new, self.__getstate__())
+        return new
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a set with the same members, and copies of the attributes."""
         memo[id(self)] = new = self.copy()
-        state: Any = deepcopy(self.__getstate__(), memo)
-        for attributes in state if isinstance(state, tuple) else (state,):
-            for name, value in (attributes or {}).items():
-                setattr(new, name, value)
+        _set_attributes(new, deepcopy(self.__getstate__(), memo))
         return new
+
+    def _content(self) -> tuple[list[Any], ...]:
+        return (list(self),)
 
     @recursive_repr()
     def __repr__(self) -> str:
         members = ", ".join(map(repr, self))
-        return f"{type(self).__name__}({{{members}}})" if members else f"{type(self).__name__}()"
+        shown = f"{{{members}}}{self._strong_note()}" if members else ""
+        return f"{type(self).__name__}({shown})"
 
     # Adding and removing many. Others are read whole before anything changes, so a member
     # of a wrong type changes nothing.
 
     def update(self, *others: Iterable[T]) -> None:
         """Add the members of all others. O(n)."""
-        if type(self).add is not WeakSet.add:  # a subclass wants to hear of each
+        if type(self).add is not self._plain.add:  # a subclass wants to hear of each
             for member in chain.from_iterable(others):
                 self.add(member)
-        elif len(others) != 1:
-            self._extend(list(chain.from_iterable(others)))
-        elif getattr(type(others[0]), "__iter__", None) is WeakSet.__iter__:
-            self._merge(others[0])  # type: ignore[arg-type]  # has our table's iteration
+        elif len(others) == 1 and self._can_merge(others[0]):
+            self._merge(others[0])
         else:
-            self._extend(list(others[0]))
+            self._extend(list(chain.from_iterable(others)))
 
     def __ior__(self, other: Iterable[T]) -> Self:  # type: ignore[override, misc]  # cannot widen
         self.update(other)
@@ -337,7 +417,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
     def intersection_update(self, *others: Iterable[Any]) -> None:
         """Keep only the members that all others have too. O(n)."""
-        for kept in [_members(other) for other in others]:
+        for kept in [self._members(other) for other in others]:
             for member in self:
                 if member not in kept:
                     self.discard(member)
@@ -348,7 +428,7 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
     def symmetric_difference_update(self, other: Iterable[T]) -> None:
         """Remove the members that both have and add those that only the other has. O(n)."""
-        for member in list(_members(other)):
+        for member in list(self._members(other)):
             if member in self:
                 self.discard(member)
             else:
@@ -360,9 +440,9 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
     # New sets
 
-    def union(self, *others: Iterable[T2]) -> WeakSet[T | T2]:
+    def union(self, *others: Iterable[Any]) -> Any:
         """Return a new set with the members of this one and of all others. O(n)."""
-        new: WeakSet[T | T2] = self.copy()  # type: ignore[assignment]  # widened next
+        new = self.copy()
         new.update(*others)
         return new
 
@@ -379,16 +459,16 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
         """
         new = self
         for other in others:
-            new = self.__class__(list(filter(new.__contains__, other)))
+            new = self._made(self.__class__, list(filter(new.__contains__, other)))
         return new if others else self.copy()
 
-    def symmetric_difference(self, other: Iterable[T2]) -> WeakSet[T | T2]:
+    def symmetric_difference(self, other: Iterable[Any]) -> Any:
         """Return a new set with the members that exactly one of the two has. O(n)."""
-        new: WeakSet[T | T2] = self.copy()  # type: ignore[assignment]  # widened next
+        new = self.copy()
         new.symmetric_difference_update(other)
         return new
 
-    def __or__(self, other: Iterable[T2]) -> WeakSet[T | T2]:
+    def __or__(self, other: Iterable[Any]) -> Any:
         return self.union(other)
 
     def __sub__(self, other: Iterable[Any]) -> Self:
@@ -397,23 +477,25 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
     def __and__(self, other: Iterable[Any]) -> Self:
         return self.intersection(other)
 
-    def __xor__(self, other: Iterable[T2]) -> WeakSet[T | T2]:
+    def __xor__(self, other: Iterable[Any]) -> Any:
         return self.symmetric_difference(other)
 
     def __ror__(self, other: Set[T]) -> Self:
         if not isinstance(other, Set):
             return NotImplemented
-        return self.__class__(chain(other, self))
+        new: Self = self._made(self.__class__, chain(other, self))
+        return new
 
     def __rsub__(self, other: Set[T]) -> Self:
         if not isinstance(other, Set):
             return NotImplemented
-        return self.__class__([member for member in other if member not in self])
+        new: Self = self._made(self.__class__, [each for each in other if each not in self])
+        return new
 
     def __rand__(self, other: Set[T]) -> Self:
         return self.intersection(other) if isinstance(other, Set) else NotImplemented
 
-    def __rxor__(self, other: Set[T]) -> WeakSet[T]:
+    def __rxor__(self, other: Set[Any]) -> Any:
         return self.symmetric_difference(other) if isinstance(other, Set) else NotImplemented
 
     # Comparing
@@ -424,25 +506,25 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
     def issubset(self, other: Iterable[Any]) -> bool:
         """Tell whether the other has every member of this one. O(n)."""
-        members = _members(other)
+        members = self._members(other)
         return len(self) <= len(members) and all(map(members.__contains__, self))
 
     def issuperset(self, other: Iterable[Any]) -> bool:
         """Tell whether this one has every member of the other. O(n)."""
-        return all(map(self.__contains__, _members(other)))
+        return all(map(self.__contains__, self._members(other)))
 
     def __le__(self, other: Iterable[Any]) -> bool:
         return self.issubset(other)
 
     def __lt__(self, other: Iterable[Any]) -> bool:
-        members = _members(other)
+        members = self._members(other)
         return len(self) < len(members) and all(map(members.__contains__, self))
 
     def __ge__(self, other: Iterable[Any]) -> bool:
         return self.issuperset(other)
 
     def __gt__(self, other: Iterable[Any]) -> bool:
-        members = _members(other)
+        members = self._members(other)
         return len(members) < len(self) and all(map(self.__contains__, members))
 
     def __eq__(self, other: object) -> bool:
@@ -452,134 +534,350 @@ class WeakSet(WeakSetTable[T], _StdlibInternals):
 
     __hash__: ClassVar[None]  # type: ignore[assignment]  # mutable, like set
 
+    def _members(self, other: Iterable[Any]) -> Any:
+        """The members of another set, compared as ours and held meanwhile.
+
+        Raises TypeError if one is of a type that we cannot hold.
+        """
+        if isinstance(other, self._plain):
+            return other
+        members: Any = _Identities(other) if self._by_identity else set(other)
+        if not self._lenient:
+            for example in {type(member): member for member in members}.values():
+                ref(example)
+        return members
+
     @property
-    def data(self) -> _SetData[T]:
+    def data(self) -> SetData[T]:
         """The references to the members, as the standard library keeps them: live."""
-        return _SetData(self)
+        return SetData(self, self._table)
 
     def _remove_reference(self, wr: ref[T]) -> None:
         self.data.discard(wr)
 
 
-MutableSet.register(WeakSet)  # pyright: ignore[reportAttributeAccessIssue]  # a protocol to it
+class _Identities:
+    """Some objects as a set that tells them apart by identity."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Iterable[Any]) -> None:
+        self._members = {id(member): member for member in members}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._members.values())
+
+    def __contains__(self, member: object) -> bool:
+        return id(member) in self._members
 
 
-def _members(other: Iterable[Any]) -> WeakSet[Any] | set[Any]:
-    """The members of another set, which are held while they are compared.
+# Dictionaries with weak keys
 
-    Raises TypeError if one is of a type that no weak set can hold.
+
+@_container
+class WeakKeyDictionary(WeakKeyTable[K, V], _KeyMapping[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]  # no views
+    """A dictionary that does not keep its keys alive: an entry goes when its key dies.
+
+    Keys are compared by equality, an identical one without calling `__eq__`. A value that
+    refers to its own key keeps it alive, as in the standard library; in an
+    `EphemeronDictionary` it does not.
+
+    `dict` is a mapping or an iterable of pairs to start from. Raises TypeError for a key
+    that cannot be weakly referenced or is not hashable. Look-ups, stores and removals take
+    constant time and are atomic under threads.
     """
-    if isinstance(other, WeakSet):
-        return other
-    members = set(other)
-    for example in {type(member): member for member in members}.values():
-        ref(example)
-    return members
+
+    _table = WeakKeyTable
+
+    def __init__(self, dict: _Source[K, V] | None = None) -> None:
+        self._begin_with(dict)
+
+    if TYPE_CHECKING:  # what those of the bases give here
+
+        @classmethod
+        def fromkeys(
+            cls,
+            iterable: Iterable[K2],
+            value: V2 = ...,  # pyright: ignore[reportInvalidTypeVarUse]  # the context tells
+            /,
+        ) -> WeakKeyDictionary[K2, V2]: ...
+        def copy(self) -> WeakKeyDictionary[K, V]: ...
+        def __or__(self, other: Mapping[K2, V2], /) -> WeakKeyDictionary[K | K2, V | V2]: ...
+        def __ror__(self, other: Mapping[K2, V2], /) -> WeakKeyDictionary[K | K2, V | V2]: ...
 
 
-# The `data` attribute
+@_container
+class EphemeronDictionary(EphemeronTable[K, V], _KeyMapping[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]  # no views
+    """A dictionary with weak keys whose values do not keep their keys alive.
+
+    An entry lives while its key can be reached through something else than its own value,
+    however that refers to it, and than the values of other such entries with dead keys. What
+    only keeps itself alive is found by full collections, automatic or explicit, and by
+    `weakly.collect()`; any other entry goes at once when its key dies. (The Python tables
+    cannot find it: there it stays, as in a `WeakKeyDictionary`.)
+
+    All else is as in a `WeakKeyDictionary`: keys are compared by equality; `dict` is a mapping
+    or an iterable of pairs to start from; raises TypeError for a key that cannot be weakly
+    referenced or is not hashable. Look-ups, stores and removals take constant time and are
+    atomic under threads.
+    """
+
+    _table = EphemeronTable
+
+    def __init__(self, dict: _Source[K, V] | None = None) -> None:
+        self._begin_with(dict)
+
+    if TYPE_CHECKING:  # what those of the bases give here
+
+        @classmethod
+        def fromkeys(
+            cls,
+            iterable: Iterable[K2],
+            value: V2 = ...,  # pyright: ignore[reportInvalidTypeVarUse]  # the context tells
+            /,
+        ) -> EphemeronDictionary[K2, V2]: ...
+        def copy(self) -> EphemeronDictionary[K, V]: ...
+        def __or__(self, other: Mapping[K2, V2], /) -> EphemeronDictionary[K | K2, V | V2]: ...
+        def __ror__(self, other: Mapping[K2, V2], /) -> EphemeronDictionary[K | K2, V | V2]: ...
 
 
-def _referent(wr: Any) -> Any:
-    """The live object that `wr` refers to, or None for whatever is no live reference."""
-    return wr() if isinstance(wr, ref) else None
+@_container
+class WeakDefaultDictionary(EphemeronDictionary[K, V]):
+    """An `EphemeronDictionary` that makes the value of a missing key, as `defaultdict` does.
+
+    `table[key]` of a key that is not there stores and returns `default_factory()`; of several
+    threads that do so at once all get the one value that was stored first. `get()`, `in` and
+    `pop()` make nothing. If `default_factory` is None, the first argument and the attribute, a
+    missing key raises KeyError. `dict` is a mapping or an iterable of pairs to start from.
+
+    This is the one dictionary of weakly with default values. For a factory that needs the key,
+    or that must be called once although threads compete, use `get_or_create()` of any.
+
+    Raises TypeError for a factory that cannot be called, and for a key that cannot be weakly
+    referenced or is not hashable. Look-ups, stores and removals take constant time, besides
+    the factory's, and are atomic under threads.
+    """
+
+    default_factory: Callable[[], V] | None = None
+
+    @overload
+    def __init__(
+        self, default_factory: Callable[[], V] | None = None, /, dict: None = None
+    ) -> None: ...
+    @overload
+    def __init__(self, default_factory: Callable[[], V] | None, /, dict: _Source[K, V]) -> None: ...
+    def __init__(
+        self,
+        default_factory: Callable[[], V] | None = None,
+        /,
+        dict: _Source[K, V] | None = None,
+    ) -> None:
+        if default_factory is not None and not callable(default_factory):
+            raise TypeError(
+                f"default_factory must be callable or None, not '{type(default_factory).__name__}'"
+            )
+        self.default_factory = default_factory
+        self._begin_with(dict)
+
+    def __missing__(self, key: K) -> V:
+        if self.default_factory is None:
+            raise KeyError(key)
+        return self.setdefault(key, self.default_factory())
+
+    def _empty(self, cls: Any) -> Any:
+        return self._made(cls, self.default_factory)
+
+    def _repr_prefix(self) -> str:
+        return f"{self.default_factory!r}, "
+
+    if TYPE_CHECKING:  # what those of the bases give here
+
+        @classmethod
+        def fromkeys(
+            cls,
+            iterable: Iterable[K2],
+            value: V2 = ...,  # pyright: ignore[reportInvalidTypeVarUse]  # the context tells
+            /,
+        ) -> WeakDefaultDictionary[K2, V2]: ...
+        def copy(self) -> WeakDefaultDictionary[K, V]: ...
+        def __or__(self, other: Mapping[K2, V2], /) -> WeakDefaultDictionary[K | K2, V | V2]: ...
+        def __ror__(self, other: Mapping[K2, V2], /) -> WeakDefaultDictionary[K | K2, V | V2]: ...
 
 
-class _KeyData(MutableMapping[ref[K], V]):
-    """A WeakKeyDictionary seen as the dict from references to values that the stdlib has."""
+@_container
+class WeakIdKeyDictionary(WeakIdKeyTable[K, V], _KeyMapping[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]  # no views
+    """A dictionary from objects, told apart by identity, to data about them.
 
-    __slots__ = ("_owner",)
+    Keys need not be hashable, and no `__hash__` or `__eq__` of a key is ever called: it serves
+    to attach data to any object of others. Two are equal if they have the same keys with equal
+    values; another mapping, too, is compared by the identity of its keys. `keyrefs()` returns
+    `IdRef` objects.
 
-    def __init__(self, owner: WeakKeyDictionary[K, V]) -> None:
-        self._owner = owner
+    As in an `EphemeronDictionary`, an entry goes when its key dies, and a value does not keep
+    its key alive.
 
-    def __len__(self) -> int:
-        return len(self._owner)
+    `dict` is a mapping or an iterable of pairs to start from. Raises TypeError for a key
+    that cannot be weakly referenced. Look-ups, stores and removals take constant time and are
+    atomic under threads.
+    """
 
-    def __iter__(self) -> Iterator[ref[K]]:
-        return iter(self._owner.keyrefs())
+    _table = WeakIdKeyTable
+    _by_identity = True
 
-    def __getitem__(self, wr: ref[K]) -> V:
-        key = _referent(wr)
-        value: V = _ABSENT if key is None else WeakKeyTable.get(self._owner, key, _ABSENT)
-        if value is _ABSENT:
-            raise KeyError(wr)
-        return value
+    def __init__(self, dict: _Source[K, V] | None = None) -> None:
+        self._begin_with(dict)
 
-    def __setitem__(self, wr: ref[K], value: V) -> None:
-        key = wr()
-        if key is not None:  # an entry for a dead key would go at once
-            WeakKeyTable.__setitem__(self._owner, key, value)
+    if TYPE_CHECKING:  # what those of the bases give here
 
-    def __delitem__(self, wr: ref[K]) -> None:
-        key = _referent(wr)
-        if key is None or WeakKeyTable.pop(self._owner, key, _ABSENT) is _ABSENT:
-            raise KeyError(wr)
-
-    def __repr__(self) -> str:
-        return repr(self._owner)
-
-
-class _ValueData(MutableMapping[K, KeyedRef[K, V]]):
-    """A WeakValueDictionary seen as the dict from keys to references that the stdlib has."""
-
-    __slots__ = ("_owner",)
-
-    def __init__(self, owner: WeakValueDictionary[K, V]) -> None:
-        self._owner = owner
-
-    def __len__(self) -> int:
-        return len(self._owner)
-
-    def __iter__(self) -> Iterator[K]:
-        return WeakValueTable.__iter__(self._owner)
-
-    def __getitem__(self, key: K) -> KeyedRef[K, V]:
-        return self._owner._getref(key)  # pyright: ignore[reportPrivateUsage]  # ours
-
-    def __setitem__(self, key: K, wr: ref[V]) -> None:
-        value = wr()
-        if value is not None:  # an entry for a dead value would go at once
-            WeakValueTable.__setitem__(self._owner, key, value)
-
-    def __delitem__(self, key: K) -> None:
-        WeakValueTable.__delitem__(self._owner, key)
-
-    def __repr__(self) -> str:
-        return repr(self._owner)
+        @classmethod
+        def fromkeys(
+            cls,
+            iterable: Iterable[K2],
+            value: V2 = ...,  # pyright: ignore[reportInvalidTypeVarUse]  # the context tells
+            /,
+        ) -> WeakIdKeyDictionary[K2, V2]: ...
+        def copy(self) -> WeakIdKeyDictionary[K, V]: ...
+        def __or__(self, other: Mapping[K2, V2], /) -> WeakIdKeyDictionary[K | K2, V | V2]: ...
+        def __ror__(self, other: Mapping[K2, V2], /) -> WeakIdKeyDictionary[K | K2, V | V2]: ...
 
 
-class _SetData(MutableSet[ref[T]]):
-    """A WeakSet seen as the set of references that the stdlib has."""
+# Dictionaries with weak values
 
-    __slots__ = ("_owner",)
 
-    def __init__(self, owner: WeakSet[T]) -> None:
-        self._owner = owner
+@_container
+class WeakValueDictionary(WeakValueTable[K, V], StdlibInternals, _WeakMapping[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]  # no views
+    """A dictionary that does not keep its values alive: an entry goes when its value dies.
 
-    def __len__(self) -> int:
-        return len(self._owner)
+    `other` is a mapping or an iterable of pairs to start from; keywords are entries too.
+    Raises TypeError for a value that cannot be weakly referenced or a key that is not hashable.
+    Look-ups, stores and removals take constant time and are atomic under threads.
+    """
 
-    def __iter__(self) -> Iterator[ref[T]]:
-        return iter(self._owner._refs())  # pyright: ignore[reportPrivateUsage]  # ours
+    _table = WeakValueTable
+    _weak_keys = False
+    _weak_values = True
 
-    def __contains__(self, wr: object) -> bool:
-        member = _referent(wr)
-        return member is not None and WeakSetTable.__contains__(self._owner, member)
+    @overload
+    def __init__(self, other: _Source[K, V] = (), /) -> None: ...
+    @overload
+    def __init__(
+        self: WeakValueDictionary[str, V2], other: _Source[str, V2] = (), /, **kw: V2
+    ) -> None: ...
+    def __init__(self, other: Any = (), /, **kw: Any) -> None:
+        if len(self):
+            self.clear()
+        self.update(other, **kw)
 
-    def add(self, wr: ref[T]) -> None:
-        member = wr()
-        if member is not None:  # a dead member would go at once
-            WeakSetTable.add(self._owner, member)
+    if TYPE_CHECKING:  # what those of the bases give here
 
-    def discard(self, wr: ref[T]) -> None:
-        member = _referent(wr)
-        if member is not None:
-            WeakSetTable.discard(self._owner, member)
+        @classmethod
+        def fromkeys(
+            cls,
+            iterable: Iterable[K2],
+            value: V2 = ...,  # pyright: ignore[reportInvalidTypeVarUse]  # the context tells
+            /,
+        ) -> WeakValueDictionary[K2, V2]: ...
+        def copy(self) -> WeakValueDictionary[K, V]: ...
+        def __or__(self, other: Mapping[K2, V2], /) -> WeakValueDictionary[K | K2, V | V2]: ...
+        def __ror__(self, other: Mapping[K2, V2], /) -> WeakValueDictionary[K | K2, V | V2]: ...
 
-    @classmethod
-    def _from_iterable(cls, it: Iterable[Any]) -> Any:
-        return set(it)  # `data | other` is a set of references, nobody's view
+    @property
+    def data(self) -> ValueData[K, V]:
+        """The references to the values by key, as the standard library keeps them: live."""
+        return ValueData(self, self._table)
 
-    def __repr__(self) -> str:
-        return repr(self._owner)
+    def _remove_reference(self, wr: KeyedRef[K, V]) -> None:
+        self.get(wr.key)  # an entry found dead is removed; one that lives is not for us
+
+
+@_container
+class WeakKeyValueDictionary(WeakKeyValueTable[K, V], _WeakMapping[K, V]):  # pyright: ignore[reportIncompatibleMethodOverride]  # no views
+    """A dictionary that keeps neither its keys nor its values alive.
+
+    An entry goes when one of the two dies. Keys are compared by equality, an identical one
+    without calling `__eq__`. A deep copy has the same keys and values.
+
+    `dict` is a mapping or an iterable of pairs to start from. Raises TypeError for a key
+    or value that cannot be weakly referenced, and for a key that is not hashable. Look-ups,
+    stores and removals take constant time and are atomic under threads.
+    """
+
+    _table = WeakKeyValueTable
+    _weak_values = True
+
+    def __init__(self, dict: _Source[K, V] | None = None) -> None:
+        if len(self):
+            self.clear()
+        self.update(dict)
+
+    if TYPE_CHECKING:  # what those of the bases give here
+
+        @classmethod
+        def fromkeys(
+            cls,
+            iterable: Iterable[K2],
+            value: V2 = ...,  # pyright: ignore[reportInvalidTypeVarUse]  # the context tells
+            /,
+        ) -> WeakKeyValueDictionary[K2, V2]: ...
+        def copy(self) -> WeakKeyValueDictionary[K, V]: ...
+        def __or__(self, other: Mapping[K2, V2], /) -> WeakKeyValueDictionary[K | K2, V | V2]: ...
+        def __ror__(self, other: Mapping[K2, V2], /) -> WeakKeyValueDictionary[K | K2, V | V2]: ...
+
+
+# Sets
+
+
+@_container
+class WeakSet(WeakSetTable[T], _WeakMembers[T]):
+    """A set that does not keep its members alive: a member goes when it dies.
+
+    Members are compared by equality, an identical one without calling `__eq__`. Whatever
+    takes another set takes any iterable. `data` are the members to start with. Raises TypeError
+    for a member that cannot be weakly referenced or is not hashable. Look-ups, insertions and
+    removals take constant time and are atomic under threads.
+    """
+
+    _table = WeakSetTable
+
+    def __init__(self, data: Iterable[T] | None = None) -> None:
+        self._begin_with(data)
+
+    if TYPE_CHECKING:  # what those of the bases give here
+
+        def union(self, *others: Iterable[T2]) -> WeakSet[T | T2]: ...
+        def symmetric_difference(self, other: Iterable[T2]) -> WeakSet[T | T2]: ...
+        def __or__(self, other: Iterable[T2]) -> WeakSet[T | T2]: ...
+        def __xor__(self, other: Iterable[T2]) -> WeakSet[T | T2]: ...
+        def __rxor__(self, other: Set[T]) -> WeakSet[T]: ...
+
+
+@_container
+class WeakIdSet(WeakIdSetTable[T], _WeakMembers[T]):
+    """A set of objects, told apart by identity, that does not keep its members alive.
+
+    Members need not be hashable, and no `__hash__` or `__eq__` of one is ever called. Whatever
+    takes another set takes any iterable, and looks for the very members of it. `data` are the
+    members to start with. Raises TypeError for a member that cannot be weakly referenced.
+    Look-ups, insertions and removals take constant time and are atomic under threads.
+    """
+
+    _table = WeakIdSetTable
+    _by_identity = True
+
+    def __init__(self, data: Iterable[T] | None = None) -> None:
+        self._begin_with(data)
+
+    if TYPE_CHECKING:  # what those of the bases give here
+
+        def union(self, *others: Iterable[T2]) -> WeakIdSet[T | T2]: ...
+        def symmetric_difference(self, other: Iterable[T2]) -> WeakIdSet[T | T2]: ...
+        def __or__(self, other: Iterable[T2]) -> WeakIdSet[T | T2]: ...
+        def __xor__(self, other: Iterable[T2]) -> WeakIdSet[T | T2]: ...
+        def __rxor__(self, other: Set[T]) -> WeakIdSet[T]: ...
+
+
+MutableSet.register(WeakSet)  # pyright: ignore[reportAttributeAccessIssue]  # a protocol to it
+MutableSet.register(WeakIdSet)  # pyright: ignore[reportAttributeAccessIssue]

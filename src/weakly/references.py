@@ -18,10 +18,11 @@ from weakref import (
     ref,
 )
 
-from ._implementation import KeyedRef
+from ._implementation import IdRef, KeyedRef
 
 __all__ = [
     "CallableProxyType",
+    "IdRef",
     "KeyedRef",
     "ProxyType",
     "ProxyTypes",

@@ -1,0 +1,573 @@
+/* Ephemerons: the entries of ephemeral tables whose keys live only by such entries.
+ *
+ * The contract: an entry lives while its key is reachable through strong references other than
+ * values of ephemeral entries whose own keys are dead. (B. Hayes, Ephemerons: a new
+ * finalization mechanism, OOPSLA 1997.) The interpreter's collector cannot know this: it takes
+ * the values for references of the table. So before a full collection the entries that should
+ * not live are dropped; what then is garbage is left to the collector.
+ *
+ * A walk needs to know only what the values reach:
+ *
+ *  1. Everything reachable from values gets a node, and of each object's reference count we
+ *     subtract those references that come from objects with a node or from entries. What is
+ *     left is held from outside. (The collector finds its garbage in the same way.)
+ *  2. What is held from outside lives, and what that reaches. An object without a node is
+ *     reached by no value: as a key, it lives. The value of an entry lives once its key and
+ *     its table do; a key that is not known to live yet has its entries wait on its node, so
+ *     that all is linear.
+ *  3. Entries whose keys have no mark are dead. All are taken out of their tables before the
+ *     first is released: no code that runs then sees half a decision.
+ *
+ * Until the release no Python code runs, nothing is allocated but raw memory, and no reference
+ * count changes. Without memory, nothing is dropped.
+ *
+ * Some objects count as live without being entered, which keeps the walk near the user's
+ * data and errs on the side of keeping: modules, code, static types, a function's globals.
+ * What the collector does not track is never entered either. As keys, such objects have nodes
+ * all the same (`odd_keys`), or their entries could never be found dead. */
+
+#ifndef WEAKLY_EPHEMERON_H
+#define WEAKLY_EPHEMERON_H
+
+#include "table.h"
+
+#define NONE UINT32_MAX
+
+typedef struct {
+    PyObject *object;           /* borrowed */
+    uintptr_t gc_word;          /* the word of its head that the node's number is kept in */
+    int32_t outside;            /* references not accounted for; from step 2 on: lives? */
+    uint32_t waiting;           /* the first of the entries that wait for this key, or NONE */
+    uint32_t link;              /* step 1: the generator that met it last; 2: its table's number */
+    uint8_t is_leaf;            /* counts as live, and is not entered */
+    uint8_t is_table;
+    uint8_t is_live;
+} Node;
+
+typedef struct {
+    PyObject **row;
+    uint32_t table;             /* its number */
+    uint32_t next;              /* the next that waits for the same key, or NONE */
+} Waiting;
+
+typedef struct {
+    State *state;
+    Node *nodes;
+    size_t count, room;
+    uint32_t *map;              /* of the nodes whose objects have no head to keep a number in */
+    size_t map_used, map_mask;
+    Waiting *waiting;
+    size_t waiting_count, waiting_room;
+    uint32_t *stack;            /* live nodes that are still to be entered */
+    size_t depth;
+    Table **tables;             /* those with values that may reach something */
+    size_t table_count;
+    uint32_t generator;         /* the number of the one that is being entered, or NONE */
+    PyObject *globals, *builtins; /* of the function that is being entered */
+    PyTypeObject *type;         /* the last type that was asked for, and what it is */
+    bool is_leaf_type;
+    bool failed;                /* for want of memory */
+    Taken *dead;                /* the entries that were taken out */
+    Py_ssize_t dead_count, overcounted;
+} Walk;
+
+/* Nodes */
+
+/* Makes room for one more item; false if there is no memory. */
+static bool
+make_room(void **items, size_t size, size_t count, size_t *room)
+{
+    if (LIKELY(count < *room)) {
+        return true;
+    }
+    size_t wanted = *room == 0 ? 1024 : *room * 2;
+    void *more = wanted < NONE ? PyMem_RawRealloc(*items, wanted * size) : NULL;
+    if (more == NULL) {
+        return false;
+    }
+    *items = more;
+    *room = wanted;
+    return true;
+}
+
+/* The place in the map where an object's number is or would be. */
+static uint32_t *
+map_place(Walk *walk, PyObject *object)
+{
+    size_t at = (size_t)hash_address(object) * (size_t)0x9E3779B97F4A7C15u;
+    for (at ^= at >> 29;; at++) {
+        uint32_t *place = &walk->map[at & walk->map_mask];
+        if (*place == NONE || walk->nodes[*place].object == object) {
+            return place;
+        }
+    }
+}
+
+static bool
+map_make_room(Walk *walk)
+{
+    size_t size = walk->map == NULL ? 0 : walk->map_mask + 1;
+    if (walk->map_used * 2 < size) {
+        return true;
+    }
+    uint32_t *old = walk->map;
+    size_t wanted = size == 0 ? 64 : size * 2;
+    uint32_t *map = PyMem_RawMalloc(wanted * sizeof(uint32_t));
+    if (map == NULL) {
+        return false;
+    }
+    memset(map, 0xff, wanted * sizeof(uint32_t));
+    walk->map = map;
+    walk->map_mask = wanted - 1;
+    for (size_t i = 0; i < size; i++) {
+        if (old[i] != NONE) {
+            *map_place(walk, walk->nodes[old[i]].object) = old[i];
+        }
+    }
+    PyMem_RawFree(old);
+    return true;
+}
+
+/* The number of an object's node, or NONE. */
+ALWAYS_INLINE uint32_t
+node_of(Walk *walk, PyObject *object, bool tracked)
+{
+    if (GC_HEADS_KNOWN && tracked) {
+        size_t number = gc_head_number(object);
+        return number < walk->count && walk->nodes[number].object == object
+                   ? (uint32_t)number : NONE;
+    }
+    return walk->map_used == 0 ? NONE : *map_place(walk, object);
+}
+
+/* Does an object of this type live by itself, and is what it reaches left out? */
+static NOINLINE bool
+find_is_leaf_type(Walk *walk, PyTypeObject *type)
+{
+    walk->type = type;
+    walk->is_leaf_type = type == &PyCode_Type || PyType_IsSubtype(type, &PyModule_Type);
+    return walk->is_leaf_type;
+}
+
+/* A new node; NONE if there is no memory. */
+static uint32_t
+node_new(Walk *walk, PyObject *object, bool tracked)
+{
+    if (UNLIKELY(!make_room((void **)&walk->nodes, sizeof(Node), walk->count, &walk->room))) {
+        walk->failed = true;
+        return NONE;
+    }
+    PyTypeObject *type = Py_TYPE(object);
+    Py_ssize_t references = Py_REFCNT(object);
+    uint32_t number = (uint32_t)walk->count;
+    walk->nodes[number] = (Node){
+        .object = object,
+        .outside = references < INT32_MAX ? (int32_t)references : INT32_MAX,
+        .waiting = NONE,
+        .link = NONE,
+        .is_leaf = !tracked
+                   || (type == walk->type ? walk->is_leaf_type : find_is_leaf_type(walk, type)),
+    };
+    if (GC_HEADS_KNOWN && tracked) {
+        walk->nodes[number].gc_word = gc_head_mark(object, number);
+    }
+    else {
+        if (!map_make_room(walk)) {
+            walk->failed = true;
+            return NONE;
+        }
+        *map_place(walk, object) = number;
+        walk->map_used++;
+    }
+    walk->count++;
+    return number;
+}
+
+/* Gives the objects' heads back what was in them. */
+static void
+nodes_forget(Walk *walk)
+{
+    if (GC_HEADS_KNOWN) {
+        for (size_t i = 0; i < walk->count; i++) {
+            if (walk->nodes[i].gc_word != 0) {
+                gc_head_restore(walk->nodes[i].object, walk->nodes[i].gc_word);
+            }
+        }
+    }
+}
+
+/* May objects like this have nodes for what they are, and not only as odd keys? */
+ALWAYS_INLINE bool
+is_walked(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    if (!PyType_IS_GC(type)) {
+        return false;
+    }
+    if (UNLIKELY(PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS))) {
+#ifdef Py_GIL_DISABLED
+        return false;  /* there, threads keep counts of a type's references apart */
+#else
+        if (!PyType_HasFeature((PyTypeObject *)object, Py_TPFLAGS_HEAPTYPE)) {
+            return false;
+        }
+#endif
+    }
+    return gc_is_tracked(object);
+}
+
+/* Step 1 */
+
+/* Counts a reference to an object from within; the object gets a node if it has none. */
+static int
+count_visit(PyObject *object, void *arg)
+{
+    Walk *walk = arg;
+    if (object == walk->globals || object == walk->builtins) {
+        return 0;
+    }
+    bool tracked = is_walked(object);
+    if (!tracked && LIKELY(walk->map_used == 0)) {
+        return 0;
+    }
+    uint32_t number = node_of(walk, object, tracked);
+    if (number == NONE) {
+        if (!tracked) {
+            return 0;
+        }
+        number = node_new(walk, object, true);
+        if (number == NONE) {
+            return -1;
+        }
+    }
+    Node *node = &walk->nodes[number];
+    if (UNLIKELY(walk->generator != NONE)) {
+        if (node->link == walk->generator) {
+            return 0;
+        }
+        node->link = walk->generator;
+    }
+    node->outside -= node->outside != INT32_MAX;
+    return 0;
+}
+
+/* Visits what an object reaches in one step, but for what live entries alone decide. */
+static void
+node_enter(Walk *walk, uint32_t number, visitproc visit)
+{
+    PyObject *object = walk->nodes[number].object;
+    PyTypeObject *type = Py_TYPE(object);
+    if (walk->nodes[number].is_leaf) {
+        return;
+    }
+    if (UNLIKELY(type == walk->state->rows_type) && ((Rows *)object)->ephemeral) {
+        rows_visit_strong_refs((Rows *)object, visit, walk);
+        return;
+    }
+    if (type == &PyFunction_Type) {
+        walk->globals = ((PyFunctionObject *)object)->func_globals;
+        walk->builtins = ((PyFunctionObject *)object)->func_builtins;
+    }
+    if (GENERATORS_BORROW && (type == &PyGen_Type || type == &PyCoro_Type
+                              || type == &PyAsyncGen_Type)) {
+        walk->generator = number;
+    }
+    (void)type->tp_traverse(object, visit, walk);
+    walk->globals = walk->builtins = NULL;
+    walk->generator = NONE;
+}
+
+/* Is a row an entry to be decided on? Its value lives only while its key does, and can reach
+ * something; or is, perhaps, an odd key. */
+ALWAYS_INLINE bool
+is_ephemeron(Walk *walk, PyObject **row)
+{
+    return row[REF] != NULL && (is_walked(row[STRONG]) || walk->map_used > 0)
+           && ref_address(row[REF]) == row[SUBJECT] && !is_strong_ref(row[REF])
+           && Py_REFCNT(row[SUBJECT]) > 0;
+}
+
+#define FOR_ROWS(table, row)                                                                 \
+    for (PyObject **row = (table)->rows->words,                                              \
+                  **end_ = row_at((table)->rows, KEY, (table)->rows->used);                  \
+         row < end_; row += row_words(KEY))
+
+static void
+count_from_values(Walk *walk)
+{
+    for (size_t i = 0; i < walk->table_count; i++) {
+        if (walk->tables[i]->odd_keys) {
+            FOR_ROWS(walk->tables[i], row) {
+                PyObject *key = row[SUBJECT];
+                if (row[REF] != NULL && ref_address(row[REF]) == key && !is_strong_ref(row[REF])
+                    && !is_walked(key) && !walk->failed && node_of(walk, key, false) == NONE) {
+                    (void)node_new(walk, key, false);
+                }
+            }
+        }
+    }
+    for (size_t i = 0; i < walk->table_count && !walk->failed; i++) {
+        FOR_ROWS(walk->tables[i], row) {
+            if (is_ephemeron(walk, row) && count_visit(row[STRONG], walk) < 0) {
+                return;
+            }
+        }
+    }
+    for (size_t number = 0; number < walk->count && !walk->failed; number++) {
+        node_enter(walk, (uint32_t)number, count_visit);
+    }
+}
+
+/* Step 2 */
+
+ALWAYS_INLINE bool
+is_live(Walk *walk, uint32_t number)
+{
+    return number == NONE || walk->nodes[number].is_live;
+}
+
+ALWAYS_INLINE void
+set_live(Walk *walk, uint32_t number)
+{
+    if (!is_live(walk, number)) {
+        walk->nodes[number].is_live = true;
+        walk->stack[walk->depth++] = number;
+    }
+}
+
+static int
+live_visit(PyObject *object, void *arg)
+{
+    Walk *walk = arg;
+    bool tracked = is_walked(object);
+    if (tracked || UNLIKELY(walk->map_used > 0)) {
+        set_live(walk, node_of(walk, object, tracked));
+    }
+    return 0;
+}
+
+ALWAYS_INLINE uint32_t
+table_node(Walk *walk, uint32_t table)
+{
+    return node_of(walk, (PyObject *)walk->tables[table],
+                   is_walked((PyObject *)walk->tables[table]));
+}
+
+/* Of the entries of a table: if the table lives, so do the values whose keys do; those whose keys
+ * are not known to live can be made to wait for them. */
+static void
+table_scan(Walk *walk, uint32_t table, bool lives, bool wait)
+{
+    FOR_ROWS(walk->tables[table], row) {
+        if (!is_ephemeron(walk, row)) {
+            continue;
+        }
+        uint32_t key = node_of(walk, row[SUBJECT], is_walked(row[SUBJECT]));
+        if (is_live(walk, key)) {
+            if (lives) {
+                live_visit(row[STRONG], walk);
+            }
+        }
+        else if (wait) {
+            if (!make_room((void **)&walk->waiting, sizeof(Waiting), walk->waiting_count,
+                           &walk->waiting_room)) {
+                walk->failed = true;
+                return;
+            }
+            Node *node = &walk->nodes[key];
+            walk->waiting[walk->waiting_count] = (Waiting){row, table, node->waiting};
+            node->waiting = (uint32_t)walk->waiting_count++;
+        }
+    }
+}
+
+static void
+find_live(Walk *walk)
+{
+    walk->stack = PyMem_RawMalloc((walk->count + 1) * sizeof(uint32_t));
+    if (walk->stack == NULL) {
+        walk->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < walk->count; i++) {
+        Node *node = &walk->nodes[i];
+        /* More references met than there are would be somebody's error: better to keep. */
+        walk->overcounted += node->outside < 0;
+        assert(node->outside >= 0);
+        if (node->outside != 0 || (node->is_leaf && is_walked(node->object))) {
+            set_live(walk, (uint32_t)i);
+        }
+    }
+    for (uint32_t i = 0; i < walk->table_count; i++) {
+        uint32_t number = table_node(walk, i);
+        if (number != NONE) {
+            walk->nodes[number].is_table = true;
+            walk->nodes[number].link = i;
+        }
+        table_scan(walk, i, is_live(walk, number), true);
+    }
+    while (walk->depth > 0 && !walk->failed) {
+        uint32_t number = walk->stack[--walk->depth];
+        Node *node = &walk->nodes[number];
+        node_enter(walk, number, live_visit);
+        if (node->is_table) {
+            table_scan(walk, node->link, true, false);
+        }
+        for (uint32_t i = node->waiting; i != NONE; i = walk->waiting[i].next) {
+            if (is_live(walk, table_node(walk, walk->waiting[i].table))) {
+                live_visit(walk->waiting[i].row[STRONG], walk);
+            }
+        }
+    }
+}
+
+/* Step 3 */
+
+ALWAYS_INLINE bool
+is_dead(Walk *walk, size_t waiting)
+{
+    PyObject *key = walk->waiting[waiting].row[SUBJECT];
+    return !is_live(walk, node_of(walk, key, is_walked(key)));
+}
+
+/* Calls nobody; what was taken out is owned by the walk. */
+static void
+take_dead(Walk *walk)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < walk->waiting_count; i++) {
+        count += is_dead(walk, i);
+    }
+    if (count == 0) {
+        return;
+    }
+    walk->dead = PyMem_RawMalloc(count * sizeof(Taken));
+    if (walk->dead == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < walk->waiting_count; i++) {
+        Place at = {NULL, 0};
+        if (is_dead(walk, i)) {
+            Table *table = walk->tables[walk->waiting[i].table];
+            if (table_find_ref(table, KEY, walk->waiting[i].row[REF], &at)) {
+                walk->dead[walk->dead_count++] = table_take(table, KEY, at);
+            }
+        }
+    }
+}
+
+/* All three steps, with nothing else running. */
+static void
+walk_all(Walk *walk)
+{
+    size_t count = 0;
+    bool odd_keys = false;
+    for (Table *table = walk->state->newest_ephemeral; table != NULL; table = table->older) {
+        count++;
+        odd_keys |= table->odd_keys;
+    }
+    walk->tables = PyMem_RawMalloc((count + 1) * sizeof(Table *));
+    if (walk->tables == NULL) {
+        return;
+    }
+    for (Table *table = walk->state->newest_ephemeral; table != NULL; table = table->older) {
+        if (table->live > 0 && (table->rows->traced || odd_keys)) {
+            walk->tables[walk->table_count++] = table;
+        }
+    }
+    if (walk->table_count > 0 && walk->table_count < NONE) {
+        count_from_values(walk);
+        if (!walk->failed) {
+            find_live(walk);
+        }
+        if (!walk->failed) {
+            take_dead(walk);
+        }
+        nodes_forget(walk);
+    }
+    PyMem_RawFree(walk->tables);
+    PyMem_RawFree(walk->nodes);
+    PyMem_RawFree(walk->map);
+    PyMem_RawFree(walk->waiting);
+    PyMem_RawFree(walk->stack);
+}
+
+#ifdef Py_GIL_DISABLED
+/* For PyUnstable_GC_VisitObjects(), which stops all other threads meanwhile: the first call
+ * does everything. */
+static int
+walk_in_stopped_world(PyObject *Py_UNUSED(object), void *arg)
+{
+    walk_all(arg);
+    return 0;
+}
+#endif
+
+/* Drops the dead entries and returns how many there were. What is released can run any code. */
+static Py_ssize_t
+ephemerons_walk(State *state)
+{
+    Walk walk = {.state = state, .generator = NONE};
+    double start = monotonic_seconds();
+#ifdef Py_GIL_DISABLED
+    PyUnstable_GC_VisitObjects(walk_in_stopped_world, &walk);
+#else
+    walk_all(&walk);
+#endif
+    double end = monotonic_seconds();
+    MUTEX_LOCK(state, ephemeral_mutex);
+    state->walks++;
+    state->objects_walked += (Py_ssize_t)walk.count;
+    state->entries_dropped += walk.dead_count;
+    state->overcounted += walk.overcounted;
+    state->walk_seconds += end - start;
+    state->last_walk_seconds = end - start;
+    state->last_walk_end = end;
+    MUTEX_UNLOCK(state, ephemeral_mutex);
+    for (Py_ssize_t i = 0; i < walk.dead_count; i++) {
+        taken_release(walk.dead[i], KEY);
+    }
+    PyMem_RawFree(walk.dead);
+    return walk.dead_count;
+}
+
+/* The collector is about to start. Before each full collection there is a walk, as the
+ * interpreter sees to it that those are in proportion to the growth of the heap. Where the
+ * collector does not say which are full, walks take no more than a twentieth of the time. */
+static void
+ephemerons_before_collection(State *state, long generation)
+{
+    if (generation == 2
+        || (!collector_tells_full()
+            && monotonic_seconds() - state->last_walk_end >= 20 * state->last_walk_seconds)) {
+        (void)ephemerons_walk(state);
+    }
+}
+
+/* For the module */
+
+static PyObject *
+collect_ephemerons(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromSsize_t(ephemerons_walk(state_of_module(module)));
+}
+
+static PyObject *
+ephemeron_counts(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    State *state = state_of_module(module);
+    Py_ssize_t tables = 0, entries = 0;
+    MUTEX_LOCK(state, ephemeral_mutex);
+    for (Table *table = state->newest_ephemeral; table != NULL; table = table->older) {
+        tables++;
+        entries += SHARED_COUNT(&table->live);
+    }
+    Py_ssize_t walks = state->walks, objects = state->objects_walked;
+    Py_ssize_t dropped = state->entries_dropped, overcounted = state->overcounted;
+    double seconds = state->walk_seconds;
+    MUTEX_UNLOCK(state, ephemeral_mutex);
+    return Py_BuildValue("(nnnnndn)", tables, entries, walks, objects, dropped, seconds,
+                         overcounted);
+}
+
+#endif
