@@ -10,5 +10,6 @@ writes docs/benchmarks.md and docs/benchmarks.svg. The modules, in the order of 
     limits.py        what weakly promises, and whether the measurements keep it
     report.py        the table, on the terminal and as Markdown
     plot.py          the plot
+    against_torch.py the identity dictionary beside that of PyTorch, where it is installed
     instructions.py  the same operations counted in instructions, for work on the C core
 """

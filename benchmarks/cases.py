@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 import weakly
+from weakly._implementation import collect_ephemerons
 
 SIDES = ("strong", "stdlib", "weakly")
 """The order of the columns, everywhere."""
@@ -23,12 +24,29 @@ KINDS = {
     "WeakKeyDictionary": ("object", "python"),
     "WeakSet": ("object", "python"),
     "WeakValueDictionary": ("int", "str", "python"),
+    "EphemeronDictionary": ("object",),
+    "WeakIdKeyDictionary": ("object",),
+    "WeakIdSet": ("object",),
     "finalize": ("object",),
 }
 """The kinds of key of each family, the default first."""
 
-STRONG = {"WeakKeyDictionary": "dict", "WeakSet": "set", "WeakValueDictionary": "dict"}
+STRONG = {
+    "WeakKeyDictionary": "dict",
+    "WeakSet": "set",
+    "WeakValueDictionary": "dict",
+    "EphemeronDictionary": "dict",
+    "WeakIdKeyDictionary": "dict",
+    "WeakIdSet": "set",
+}
 """What a program without weak references would use; nothing does the work of finalize."""
+
+NEAREST = {
+    "EphemeronDictionary": "WeakKeyDictionary",
+    "WeakIdKeyDictionary": "WeakKeyDictionary",
+    "WeakIdSet": "WeakSet",
+}
+"""What comes nearest in the standard library, where it has nothing of that name."""
 
 _STRONG_TYPES: dict[str, type] = {"dict": dict, "set": set}
 
@@ -54,6 +72,15 @@ class Named(Thing):
         return isinstance(other, Named) and self.number == other.number
 
 
+class Note:
+    """A value that refers to its key."""
+
+    __slots__ = ("about",)
+
+    def __init__(self, about: object) -> None:
+        self.about = about
+
+
 # Fresh text and fresh integers: no two of them, and no two sides' keys, are one object.
 _KEY_MAKERS: dict[str, Callable[[int], Any]] = {
     "object": Thing,
@@ -69,9 +96,10 @@ def container(family: str, side: str) -> Any:
         return _STRONG_TYPES[STRONG[family]]
     if side == "weakly":
         return getattr(weakly, family)
-    original = getattr(weakref, family)
+    name = NEAREST.get(family, family)
+    original = getattr(weakref, name)
     if original.__module__ not in ("weakref", "_weakrefset"):
-        raise RuntimeError(f"weakref.{family} is not the standard library's: {original!r}")
+        raise RuntimeError(f"weakref.{name} is not the standard library's: {original!r}")
     return original
 
 
@@ -91,6 +119,7 @@ class Case:
 
     def __init__(self, family: str, side: str, kind: str, entries: int) -> None:
         self.family = family
+        self.side = side
         self.make = container(family, side)
         self.n = entries
         self._make_key = _KEY_MAKERS[kind]
@@ -148,7 +177,7 @@ class Case:
     def filled(self, referents: Iterable[Any] | None = None) -> Any:
         """A new table of `referents`, by default of the objects above."""
         table = self.make()
-        if self.family == "WeakSet":
+        if STRONG[self.family] == "set":
             for item in self.keys if referents is None else referents:
                 table.add(item)
         elif self._of_values:
@@ -160,11 +189,38 @@ class Case:
                 table[key] = None
         return table
 
+    def noted(self, referents: Iterable[Any]) -> Any:
+        """A new table whose values refer to their keys."""
+        table = self.make()
+        for key in referents:
+            table[key] = Note(key)
+        return table
+
+    def numbered(self, referents: Iterable[Any]) -> Any:
+        """A new table whose values are numbers, all but one."""
+        table = self.make()
+        for number, key in enumerate(referents):
+            table[key] = number
+        table[key] = Note(key)
+        return table
+
     def attached(self, referents: Iterable[Any]) -> list[Any]:
         """A new finalizer for each of `referents`."""
         return [self.make(referent, clean_up) for referent in referents]
 
     # --- what operations call --------------------------------------------------------
+
+    @property
+    def walk(self) -> Callable[[], int]:
+        """The walk that finds dead ephemerons; for the others, what it is compared with: one
+        garbage collection of the same objects."""
+        return collect_ephemerons if self.side == "weakly" else gc.collect
+
+    def use_for_a_moment(self) -> None:
+        """Leaves in gc.callbacks what a table leaves there that is gone: weakly's, something."""
+        gc.callbacks.clear()
+        table = self.make()
+        table[self.keys[0]] = None
 
     clean_up = staticmethod(clean_up)
     clean_up_name = staticmethod(clean_up_name)

@@ -11,14 +11,21 @@ from benchmarks.results import Results
 
 FEW = 1_000
 
-_CONTAINERS = ("WeakKeyDictionary", "WeakSet", "WeakValueDictionary")
+_BY_KEY = (
+    *("WeakKeyDictionary", "WeakSet"),
+    *("EphemeronDictionary", "WeakIdKeyDictionary", "WeakIdSet"),
+)
+_EPHEMERONS = ("EphemeronDictionary",)
+_CONTAINERS = (*_BY_KEY, "WeakValueDictionary")
 _ANY = ("object", "python", "int", "str")
-_BY_KEY = ("WeakKeyDictionary", "WeakSet")
+
+NANOSECONDS = "nanoseconds"
+"""In place of a side: the limit is a time, for each entry."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The most that weakly may take in some rows, as a ratio to one of the other sides."""
+    """The most that weakly may take in some rows: a ratio to one of the other sides, or a time."""
 
     families: tuple[str, ...]
     operations: tuple[str, ...]
@@ -57,6 +64,9 @@ LIMITS = (
     Limit(_CONTAINERS, ("bytes an entry",), "stdlib", 1.05, kinds=_ANY, many=True),
     Limit(("finalize",), ("bytes a finalizer",), "stdlib", 1.05, many=True),
     Limit(_CONTAINERS, ("gc.collect()",), "stdlib", 0.5, many=True),
+    Limit(_EPHEMERONS, ("walk, values that refer to their keys",), "strong", 1.5, many=True),
+    Limit(_EPHEMERONS, ("walk, values that are numbers",), NANOSECONDS, 20, many=True),
+    Limit(_EPHEMERONS, ("100 collections of 10,000 objects",), "stdlib", 1.02, many=True),
 )
 
 NEVER_SLOWER = 1.0
@@ -88,6 +98,10 @@ def verdicts(results: Results, rows: Iterable[Row]) -> Iterator[Verdict]:
         if not any(basis == "stdlib" for basis, _ in bases):
             bases.append(("stdlib", NEVER_SLOWER))
         for basis, most in bases:
-            measured = results.ratio(row, basis)
+            if basis == NANOSECONDS:
+                seconds = results.median(row, "weakly")
+                measured = seconds * 1e9 / (row.entries if row.operation.whole else 1)
+            else:
+                measured = results.ratio(row, basis)
             if measured is not None:
                 yield Verdict(row, basis, most, measured)

@@ -236,6 +236,32 @@ _SET = (
     Operation("isdisjoint", "table.isdisjoint(absent)"),
 )
 
+_EPHEMERONS = (
+    # Beside the walk stands one collection of the same objects in a dict and in a
+    # WeakKeyDictionary. (A collection of an EphemeronDictionary has a walk before it.)
+    Operation(
+        "walk, values that refer to their keys",
+        "walk()",
+        before="freeze()\nheld = fresh()\nnew = noted(held)\ncollect()",
+        after="del new, held\ncollect()\nunfreeze()",
+        whole=True,
+    ),
+    Operation(
+        "walk, values that are numbers",
+        "walk()",
+        before="freeze()\nheld = fresh()\nnew = numbered(held)\ncollect()",
+        after="del new, held\ncollect()\nunfreeze()",
+        whole=True,
+    ),
+    Operation(
+        "100 collections of 10,000 objects, none in use",
+        "for _ in range(100): collect()",
+        before="freeze()\nheld = fresh()[:10_000]\nuse_for_a_moment()\ncollect()",
+        after="del held\nunfreeze()",
+        whole=True,
+    ),
+)
+
 _FINALIZE = (
     # First, while the registry has not yet grown.
     Operation(
@@ -286,17 +312,21 @@ _FINALIZE = (
 )
 
 
+_BY_KEY = (
+    *_mapping("for key in keys", store="None", change=""),
+    *_deaths("del new[oldest()]", "for _ in range(n)", "new.clear()"),
+    *_STANDING,
+)
+
+_OF_MEMBERS = (
+    *_SET,
+    *_deaths("new.remove(oldest())", "for _ in range(n)", "new.clear()"),
+    *_STANDING,
+)
+
 OPERATIONS: dict[str, tuple[Operation, ...]] = {
-    "WeakKeyDictionary": (
-        *_mapping("for key in keys", store="None", change=""),
-        *_deaths("del new[oldest()]", "for _ in range(n)", "new.clear()"),
-        *_STANDING,
-    ),
-    "WeakSet": (
-        *_SET,
-        *_deaths("new.remove(oldest())", "for _ in range(n)", "new.clear()"),
-        *_STANDING,
-    ),
+    "WeakKeyDictionary": _BY_KEY,
+    "WeakSet": _OF_MEMBERS,
     "WeakValueDictionary": (
         *_mapping(
             "for key, value in zip(keys, values)",
@@ -306,6 +336,9 @@ OPERATIONS: dict[str, tuple[Operation, ...]] = {
         *_deaths("del new[key]; oldest()", "for key in keys", "new.clear()"),
         *_STANDING,
     ),
+    "EphemeronDictionary": (*_BY_KEY, *_EPHEMERONS),
+    "WeakIdKeyDictionary": _BY_KEY,
+    "WeakIdSet": _OF_MEMBERS,
     "finalize": _FINALIZE,
 }
 

@@ -33,6 +33,9 @@ SHOWN = {
         "copy",
         "death, one by one",
     ),
+    "EphemeronDictionary": ("lookup", "fill and drop", "death, one by one"),
+    "WeakIdKeyDictionary": ("lookup", "in", "fill and drop", "iterate", "death, one by one"),
+    "WeakIdSet": ("in", "fill and drop"),
     "finalize": ("create", "detach", "fire at a death"),
 }
 """The rows of the plot, by the names in `operations.py`; the docs have them all."""

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cases import KINDS, STRONG
-from benchmarks.limits import Verdict, verdicts
+from benchmarks.limits import NANOSECONDS, Verdict, verdicts
 from benchmarks.operations import BYTES, OPERATIONS, Row
 from benchmarks.results import Results
 
@@ -108,6 +108,8 @@ def print_verdicts(results: Results, rows: Iterable[Row], console: Console) -> b
 
 
 def basis_name(verdict: Verdict) -> str:
+    if verdict.basis == NANOSECONDS:
+        return "ns an entry"
     return "weakref" if verdict.basis == "stdlib" else STRONG[verdict.row.family]
 
 
@@ -115,6 +117,9 @@ SUMMARY = {
     "WeakKeyDictionary": ("lookup", "in", "iterate", "fill and drop", "copy", "death, one by one"),
     "WeakSet": ("in", "iterate", "fill and drop", "union (|)"),
     "WeakValueDictionary": ("lookup", "iterate", "fill and drop", "setdefault, present"),
+    "EphemeronDictionary": ("lookup", "fill and drop"),
+    "WeakIdKeyDictionary": ("lookup", "in", "fill and drop"),
+    "WeakIdSet": ("in", "fill and drop"),
     "finalize": ("create", "detach"),
 }
 """The rows that the README shows."""
@@ -130,7 +135,8 @@ def summary(results: Results, rows: Sequence[Row]) -> str:
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
-        if row.entries == few and row.default_kind and row.label in SUMMARY[row.family]:
+        shown = row.default_kind and row.label in SUMMARY[row.family]
+        if row.entries == few and shown and row in results:
             times = [
                 quantity(results.median(row, side), row.operation.unit) if side in row.sides else ""
                 for side in ("strong", "stdlib", "weakly")
@@ -177,6 +183,8 @@ writes this page and the plot.
 - "Death" is the last reference to a referent going away, oldest first or all in one
   `list.clear()`. The strong container keeps its objects alive: its time is that of removing
   the entry by hand and of the object's death after it.
+- `EphemeronDictionary`, `WeakIdKeyDictionary` and `WeakIdSet` have no counterpart in
+  `weakref`; beside them stands what comes nearest, `WeakKeyDictionary` or `WeakSet`.
 - Bytes are what `tracemalloc` counts for a full container, without the keys and values.
 - Times are for one entry, those of `gc.collect()` for one collection.
 """

@@ -272,6 +272,19 @@ def test_reversed(kind: Kind) -> None:
         assert list(iterator) == some[::-1]
 
 
+def test_reversed_while_the_table_shrinks(kind: Kind) -> None:
+    """A reversed iterator of CPython's own dict would read past the end of its memory."""
+    some = members(20_000)
+    container = kind.build(some)
+    for member in some[:-5]:
+        kind.remove(container, member)
+    iterator = reversed(container)
+    for label in range(40_000):
+        kind.add(container, member := Member(f"new {label}"))
+        kind.remove(container, member)
+    assert len(list(iterator)) == 5
+
+
 def test_iteration_skips_what_dies_meanwhile(kind: Kind) -> None:
     some = members(REPEATS)
     container = kind.build(some)

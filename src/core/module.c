@@ -4,6 +4,7 @@
 
 #include "state.h"
 
+#include "attribute.h"
 #include "collector.h"
 #include "container.h"
 #include "entry.h"
@@ -64,6 +65,11 @@ core_exec(PyObject *module)
         }
         Py_DECREF(type);
     }
+    PyTypeObject *attribute_type = add_type(module, &attribute_spec, NULL, true);
+    if (attribute_type == NULL) {
+        return -1;
+    }
+    Py_DECREF(attribute_type);
     return collector_init(state);
 }
 

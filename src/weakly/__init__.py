@@ -29,17 +29,22 @@ from .references import (
     proxy,
     ref,
 )
+from .referents import Box, Bytearray, Dict, List, attribute, supports_weakrefs
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Box",
+    "Bytearray",
     "CallableProxyType",
+    "Dict",
     "Ephemeron",
     "EphemeronDictionary",
     "EphemeronStats",
     "IdRef",
     "Interner",
     "KeyedRef",
+    "List",
     "ProxyType",
     "ProxyTypes",
     "ReferenceType",
@@ -52,6 +57,7 @@ __all__ = [
     "WeakMethod",
     "WeakSet",
     "WeakValueDictionary",
+    "attribute",
     "collect",
     "ephemeron_stats",
     "finalize",
@@ -61,5 +67,6 @@ __all__ = [
     "install",
     "proxy",
     "ref",
+    "supports_weakrefs",
     "uninstall",
 ]

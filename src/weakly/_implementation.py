@@ -16,6 +16,7 @@ __all__ = [
     "Finalizer",
     "IdRef",
     "KeyedRef",
+    "WeakAttribute",
     "WeakIdKeyTable",
     "WeakIdSetTable",
     "WeakKeyTable",
@@ -66,6 +67,7 @@ if TYPE_CHECKING or _use_c_core():
         Finalizer,
         IdRef,
         KeyedRef,
+        WeakAttribute,
         WeakIdKeyTable,
         WeakIdSetTable,
         WeakKeyTable,
@@ -83,6 +85,7 @@ if TYPE_CHECKING or _use_c_core():
 
     implementation = "c"
 else:
+    from ._attribute import WeakAttribute
     from ._tables import (
         EphemeronTable,
         Finalizer,

@@ -387,7 +387,9 @@ class _Entries(Generic[_K, _V]):
         are here now and live when reached; `direction` is `iter` or `reversed`."""
         index = self.index
         era = self.era = _next_era()
-        items = direction(index.items())
+        # Backwards only a copy is walked: CPython reads past the end of a dict that shrinks
+        # under its reversed iterator.
+        items = iter(index.items()) if direction is iter else iter(())
         # Not before `items` was made: too high costs a copy, too low could lose an entry.
         return self._visit(pick, direction, index, items, len(index), era)
 

@@ -148,6 +148,28 @@ print(goodbye.alive)
     ),
 ]
 
+if implementation == "c":  # the Python tables cannot
+    SCENES.append(
+        Scene(
+            "Values that refer to their keys: EphemeronDictionary",
+            "In weakref such a value keeps its key for ever (CPython issue 88846); not here.",
+            """\
+import gc, weakref
+
+def left_in(table):
+    for number in range(1000):
+        user = User(f"user {number}")
+        table[user] = {"friend of": [user]}
+    del user
+    gc.collect()
+    return len(table)
+
+print(left_in(weakref.WeakKeyDictionary()), "of 1000 users leak in weakref")
+print(left_in(weakly.EphemeronDictionary()), "of 1000 users leak in weakly")
+""",
+        )
+    )
+
 
 def show_scenes(console: Console) -> None:
     namespace: dict[str, Any] = {"__name__": "tour"}
