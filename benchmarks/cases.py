@@ -219,8 +219,8 @@ class Case:
     def use_for_a_moment(self) -> None:
         """Leaves in gc.callbacks what a table leaves there that is gone: weakly's, something."""
         gc.callbacks.clear()
-        table = self.make()
-        table[self.keys[0]] = None
+        table, key = self.make(), self._make_key(0)
+        table[key] = None
 
     clean_up = staticmethod(clean_up)
     clean_up_name = staticmethod(clean_up_name)

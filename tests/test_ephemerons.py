@@ -531,6 +531,25 @@ def test_ring_of_tables(table_type: Any, collect: Any) -> None:
         check_empty(table, *watches)
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+def test_all_entries_of_a_key_that_is_found_late(table_type: Any, first: bool) -> None:
+    """It is reached from the value of another key alone, and each of its values reaches more."""
+    tables = [table_type() for _ in range(6)]
+    head, key, others = Thing(), Thing(), members(6)
+    tables[0 if first else -1][head] = [key]
+    for table, other in zip(tables, others, strict=True):
+        table[key] = [key, other]
+        table[other] = [other]
+    watch = weakref.ref(key)
+    watches = [weakref.ref(other) for other in others]
+    del key, table, other, others
+    gc.collect()
+    weakly.collect()
+    for table, other in zip(tables, watches, strict=True):
+        assert table[watch()] == [watch(), other()]
+        assert table[other()] == [other()]
+
+
 def chain(holder: Any, length: int, backwards: bool, value_of: Any) -> Any:
     """Entries whose values reach the next one's key; returns the first key and some watches."""
     keys = [Member(n) for n in range(length + 1)]

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from support import (
@@ -217,9 +217,9 @@ def test_default_factory_is_another_thing() -> None:
 
 def test_a_subclass_is_asked_by_its_own_methods() -> None:
     class ByLabel(WeakKeyDictionary[Any, Any]):
-        """Whose keys stand for their labels."""
+        """Whose keys stand for others."""
 
-        known = {label: Member(label) for label in "ab"}
+        known: ClassVar[dict[str, Member]] = {label: Member(label) for label in "ab"}
 
         def get(self, key: Any, default: Any = None) -> Any:
             return super().get(self.known[key], default)

@@ -56,7 +56,7 @@ def test_id_refs_to_one_object_are_equal_before_and_after_its_death() -> None:
     thing: Any = Unhashable()
     one, other = IdRef(thing), IdRef(thing, lambda _: None)
     assert one == other
-    assert not one != other
+    assert (one != other) is False
     assert hash(one) == hash(other)
     assert len({one, other, IdRef(thing)}) == 1
     before = hash(one)
@@ -78,7 +78,7 @@ def test_id_refs_to_equal_objects_differ() -> None:
 
     one, other = Equal(), Equal()
     assert IdRef(one) != IdRef(other)
-    assert not IdRef(one) == IdRef(other)
+    assert (IdRef(one) == IdRef(other)) is False
     assert len({IdRef(one), IdRef(other)}) == 2
 
 
@@ -100,8 +100,8 @@ def test_an_id_ref_equals_no_other_kind_of_reference() -> None:
     for stranger in (weakref.ref(thing), weakref.ref(thing, lambda _: None), thing, None, 5):
         assert reference != stranger
         assert stranger != reference
-        assert not reference == stranger
-        assert not stranger == reference
+        assert (reference == stranger) is False
+        assert (stranger == reference) is False
     assert len({reference, weakref.ref(thing)}) == 2
 
 

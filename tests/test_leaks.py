@@ -90,7 +90,8 @@ def key_round(cls: Any = WeakKeyDictionary) -> None:
         assert table[key] is table.get(key) is table.setdefault(key, values[5])
         assert (table[key] is values[0]) is (not by_identity or key is keys[0])
         assert table.get_or_create(key, list) is table[key]
-    assert table.get_or_create(fresh := EqualMember("fresh"), lambda: values[0]) is values[0]
+    fresh = EqualMember("fresh")
+    assert table.get_or_create(fresh, lambda: values[0]) is values[0]
     attempt(table.get_or_create, EqualMember("fails"), lambda: 1 // 0)
     del table[keys[0]]
     table.pop(keys[1])

@@ -26,10 +26,6 @@ from weakly import WeakDefaultDictionary, WeakIdSet, WeakKeyDictionary, WeakValu
 THINGS: list[Any] = [5, "text", (1, (2,)), None, 2.5, True, b"bytes", (), Ellipsis, "", 0, -1]
 
 
-class Held:
-    """Something strong under a label, as the value kind wants its members."""
-
-
 def add(kind: Kind, container: Any, thing: Any) -> None:
     if kind.shape == "value":
         container[thing] = thing
@@ -106,7 +102,8 @@ def test_things_come_and_go(kind: Kind) -> None:
         assert container.pop() == THINGS[-1]
     else:
         del container["text"]
-        assert container.pop(5) == container.get(5, container.pop(True))
+        assert container.pop(5) == (5 if kind.shape == "value" else kind.content([5])[0][1])
+        assert container.pop(True, None) is not None
         assert container.pop("absent", None) is None
         with pytest.raises(KeyError):
             container["absent"]
@@ -243,7 +240,7 @@ def test_references_of_what_is_held(kind: Kind) -> None:
 def test_unhashable_things(kind: Kind) -> None:
     """Are refused where a container compares by equality, and found by identity elsewhere."""
     container: Any = kind.cls.lenient()
-    things: list[Any] = [[], {}, [1], set()]
+    things: list[Any] = [[], {}, [1], bytearray()]
     for thing in things:
         if kind.by_identity:
             kind.add(container, thing)

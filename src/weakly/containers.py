@@ -44,7 +44,6 @@ from typing import (
     Any,
     ClassVar,
     Generic,
-    ParamSpec,
     Self,
     TypeAlias,
     TypeVar,
@@ -82,7 +81,6 @@ __all__ = [
 ]
 
 C = TypeVar("C")
-P = ParamSpec("P")
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
@@ -122,15 +120,15 @@ class _Container:
         def strong_count(self) -> int: ...
 
     @classmethod
-    def lenient(cls: Callable[P, C], *args: P.args, **kwargs: P.kwargs) -> C:
+    def lenient(cls, *args: Any, **kwargs: Any) -> Any:
         """Return a new container that holds strongly what cannot be weakly referenced.
 
         Takes the arguments of the constructor. All else is as in a container made by it.
         """
-        self: Any = cast(Any, cls).__new__(cls, *args, **kwargs)
+        self = cls.__new__(cls, *args, **kwargs)
         self._hold_strongly()
-        self.__init__(*args, **kwargs)
-        return cast(C, self)
+        self.__init__(*args, **kwargs)  # type: ignore[misc]  # as the class itself does
+        return self
 
     def _made(self, cls: Any, *args: Any) -> Any:
         """A new container as lenient as this one."""
@@ -598,6 +596,8 @@ class WeakKeyDictionary(WeakKeyTable[K, V], _KeyMapping[K, V]):  # pyright: igno
     if TYPE_CHECKING:  # what those of the bases give here
 
         @classmethod
+        def lenient(cls, dict: _Source[K2, V2] | None = None) -> WeakKeyDictionary[K2, V2]: ...
+        @classmethod
         def fromkeys(
             cls,
             iterable: Iterable[K2],
@@ -632,6 +632,8 @@ class EphemeronDictionary(EphemeronTable[K, V], _KeyMapping[K, V]):  # pyright: 
 
     if TYPE_CHECKING:  # what those of the bases give here
 
+        @classmethod
+        def lenient(cls, dict: _Source[K2, V2] | None = None) -> EphemeronDictionary[K2, V2]: ...
         @classmethod
         def fromkeys(
             cls,
@@ -696,6 +698,13 @@ class WeakDefaultDictionary(EphemeronDictionary[K, V]):
     if TYPE_CHECKING:  # what those of the bases give here
 
         @classmethod
+        def lenient(  # type: ignore[override]  # as the constructor
+            cls,
+            default_factory: Callable[[], V2] | None = None,
+            /,
+            dict: _Source[K2, V2] | None = None,
+        ) -> WeakDefaultDictionary[K2, V2]: ...
+        @classmethod
         def fromkeys(
             cls,
             iterable: Iterable[K2],
@@ -732,6 +741,8 @@ class WeakIdKeyDictionary(WeakIdKeyTable[K, V], _KeyMapping[K, V]):  # pyright: 
 
     if TYPE_CHECKING:  # what those of the bases give here
 
+        @classmethod
+        def lenient(cls, dict: _Source[K2, V2] | None = None) -> WeakIdKeyDictionary[K2, V2]: ...
         @classmethod
         def fromkeys(
             cls,
@@ -773,6 +784,18 @@ class WeakValueDictionary(WeakValueTable[K, V], StdlibInternals, _WeakMapping[K,
 
     if TYPE_CHECKING:  # what those of the bases give here
 
+        @overload
+        @classmethod
+        def lenient(  # pyright: ignore[reportOverlappingOverload]  # as the constructor
+            cls, other: _Source[K2, V2] = (), /
+        ) -> WeakValueDictionary[K2, V2]: ...
+        @overload
+        @classmethod
+        def lenient(
+            cls, other: _Source[str, V2] = (), /, **kw: V2
+        ) -> WeakValueDictionary[str, V2]: ...
+        @classmethod
+        def lenient(cls, other: Any = (), /, **kw: Any) -> Any: ...
         @classmethod
         def fromkeys(
             cls,
@@ -816,6 +839,8 @@ class WeakKeyValueDictionary(WeakKeyValueTable[K, V], _WeakMapping[K, V]):  # py
     if TYPE_CHECKING:  # what those of the bases give here
 
         @classmethod
+        def lenient(cls, dict: _Source[K2, V2] | None = None) -> WeakKeyValueDictionary[K2, V2]: ...
+        @classmethod
         def fromkeys(
             cls,
             iterable: Iterable[K2],
@@ -847,6 +872,8 @@ class WeakSet(WeakSetTable[T], _WeakMembers[T]):
 
     if TYPE_CHECKING:  # what those of the bases give here
 
+        @classmethod
+        def lenient(cls, data: Iterable[T2] | None = None) -> WeakSet[T2]: ...
         def union(self, *others: Iterable[T2]) -> WeakSet[T | T2]: ...
         def symmetric_difference(self, other: Iterable[T2]) -> WeakSet[T | T2]: ...
         def __or__(self, other: Iterable[T2]) -> WeakSet[T | T2]: ...
@@ -872,6 +899,8 @@ class WeakIdSet(WeakIdSetTable[T], _WeakMembers[T]):
 
     if TYPE_CHECKING:  # what those of the bases give here
 
+        @classmethod
+        def lenient(cls, data: Iterable[T2] | None = None) -> WeakIdSet[T2]: ...
         def union(self, *others: Iterable[T2]) -> WeakIdSet[T | T2]: ...
         def symmetric_difference(self, other: Iterable[T2]) -> WeakIdSet[T | T2]: ...
         def __or__(self, other: Iterable[T2]) -> WeakIdSet[T | T2]: ...

@@ -8,10 +8,10 @@ member and who did not.
 
 As long as members are only added at the end the table's order is the list's. Inserting, sorting
 and the like leave the table as it is and lay down an `_Arrangement`: the numbers in another
-order, never changed after. What the table has beyond the arrangement comes after it, in the
-order of the table; so no change of order can lose or bring back a member, whatever happens to
-the table meanwhile. An arrangement replaces the one it was made from in one atomic step, or is
-made anew if another came first. There are no locks: user code can run anywhere.
+order, from which afterwards at most the dead are taken. What the table has beyond it comes after
+it, in the order of the table; so no change of order can lose or bring back a member, whatever
+happens to the table meanwhile. An arrangement replaces the one it was made from in one atomic
+step, or is made anew if another came first. There are no locks: user code can run anywhere.
 """
 
 # Programs need not be typed: operators look at what they are given.
@@ -20,6 +20,7 @@ made anew if another came first. There are no locks: user code can run anywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
+from contextlib import suppress
 from copy import copy, deepcopy
 from functools import partial
 from itertools import count, filterfalse, islice, repeat
@@ -59,7 +60,7 @@ _NEAR = 4  # so few places from an end, a member is found without knowing all th
 
 
 class _Arrangement:
-    """An order of numbers; one by one, each replaces the one before."""
+    """An order of numbers; each replaces the one that it was made from."""
 
     __slots__ = ("_next", "numbers")
 
@@ -91,8 +92,9 @@ class WeakList(MutableSequence[T]):
     weakly referenced; a list made by `lenient()` holds such members strongly instead.
 
     Appending, taking the last, the length and each death take constant time. So does
-    indexing, but for the first after a change, which takes O(n) except near the ends; so do
-    all other operations.
+    indexing, but for the first after a change, which takes O(n), except near the ends. All
+    other operations take O(n). (Where the C core is missing, so does looking at the ends, and
+    taking the last of a list whose order was changed by an insertion or the like.)
 
     Iterators never raise, whatever dies or changes meanwhile: they visit the members that
     were there when they were made and still live when they come to them, each once; one that
@@ -169,10 +171,9 @@ class WeakList(MutableSequence[T]):
 
     def _find_order(self) -> list[int]:
         arranged = self._order().numbers
-        live = dict.fromkeys(self._table)
-        numbers = list(filter(live.__contains__, arranged))
-        if len(numbers) < len(live):
-            numbers += filterfalse(arranged.__contains__, live)
+        numbers = list(filter(self._table.__contains__, list(arranged)))
+        if len(numbers) < len(self._table):
+            numbers += filterfalse(arranged.__contains__, self._table)
         return numbers
 
     def _in_order(self) -> list[int]:
@@ -206,10 +207,22 @@ class WeakList(MutableSequence[T]):
                 last = list(islice(reversed(self._table), -position))
                 if arranged.keys().isdisjoint(last):
                     return last[-1] if len(last) == -position else None
+                if position == -1:
+                    return self._last_of(arranged)
             elif not arranged:
                 return next(islice(self._table, position, None), None)
         numbers = self._in_order()
         return numbers[position] if -len(numbers) <= position < len(numbers) else None
+
+    def _last_of(self, arranged: dict[int, None]) -> int | None:
+        """The last number that lives; the dead behind it go, so that nobody meets them again."""
+        while arranged:
+            with suppress(RuntimeError):  # somebody else does the same
+                last = next(reversed(arranged), None)
+                if last in self._table:
+                    return last
+                arranged.pop(cast(int, last), None)
+        return None
 
     # Reading
 
@@ -353,11 +366,14 @@ class WeakList(MutableSequence[T]):
     def pop(self, index: SupportsIndex = -1) -> T:
         """Remove and return the member at a position, the last if not given.
 
-        Raises IndexError if there is none. O(1) for one of the last, if its place was not
-        changed by an insertion before it or the like, else O(n).
+        Raises IndexError if there is none. O(1) for the last, else O(n).
         """
+        position = index.__index__()
+        if position == -1 and not self._order().numbers:
+            with suppress(KeyError):
+                return self._table.popitem()[1]
         while True:
-            number = self._number_at(index.__index__())
+            number = self._number_at(position)
             if number is None:
                 raise IndexError("pop index out of range" if len(self) else "pop from empty list")
             member = self._take(number)
@@ -491,8 +507,11 @@ def _replaced(numbers: list[int], places: slice, new: list[int]) -> tuple[list[i
 
     The others stay until they are removed, at the end.
     """
-    added = set(new)
-    others = [number for number in numbers if number not in added]
+    if new and numbers[-len(new) :] == new:  # as it is, unless somebody came between
+        others = numbers[: -len(new)]
+    else:
+        added = set(new)
+        others = [number for number in numbers if number not in added]
     old = others[places]
     others[places] = new
     return others, old
