@@ -23,7 +23,7 @@ import weakly
 settings.register_profile(
     "weakly",
     deadline=None,
-    max_examples=8 if PYPY else 50,
+    max_examples=8 if PYPY else 25,
     stateful_step_count=25 if PYPY else 40,
     suppress_health_check=list(HealthCheck),
 )

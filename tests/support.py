@@ -25,7 +25,7 @@ PYPY = sys.implementation.name == "pypy"
 C_CORE = weakly.implementation == "c"
 DEBUG_BUILD = hasattr(sys, "gettotalrefcount")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-REPEATS = 10 if PYPY or FREE_THREADED else 100  # of what needs a collection each time
+REPEATS = 10 if PYPY or FREE_THREADED else 40  # of what needs a collection each time
 COUNTS_REFERENCES = not PYPY  # an object without references is gone at once, or nearly so
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support import (
     KINDS,
+    PYPY,
     Kind,
     Member,
     Unhashable,
@@ -165,6 +166,7 @@ def test_what_comes_of_a_lenient_one_is_lenient(kind: Kind, way: str) -> None:
         "pickle": lambda: pickle.loads(pickle.dumps(container)),
         "class": lambda: kind.cls.lenient(container),
     }[way]()
+    let_die()
     assert type(twin) is kind.cls
     twin._check()
     expected = len(THINGS) + (way in ("or", "ror", "ior"))
@@ -276,7 +278,7 @@ def test_keys_are_compared_as_in_a_dict(kind: Kind) -> None:
     nan = float("nan")
     container[5] = container[nan] = value
     assert container[5.0] is container[nan] is value
-    assert float("nan") not in container
+    assert PYPY or float("nan") not in container  # where two of them are one object
     weak = LikeFive(1)
     assert container[weak] is value
     container[weak] = other
