@@ -7,10 +7,10 @@ import weakref
 from typing import Any
 
 import pytest
-from support import Member, check_runs, gc_collect_harder, let_die
+from support import Member, check_runs, gc_collect_harder, let_die, run_python
 
 import weakly
-from weakly import WeakKeyDictionary, WeakSet, WeakValueDictionary
+from weakly import EphemeronDictionary, IdRef, WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 
 class Colliding:
@@ -237,3 +237,131 @@ def test_a_finalizer_that_is_initialised_while_it_is_being_initialised() -> None
         """
     lines = check_runs(program).splitlines()
     assert lines[-1] == "1 True"
+
+
+class Node:
+    """A key or a value with a dict."""
+
+
+def test_a_key_that_is_reached_through_the_frame_of_a_suspended_generator() -> None:
+    """A frame does not refer to its generator, but takes over what that holds."""
+
+    def generator(key: Node) -> Any:
+        yield
+
+    table: EphemeronDictionary[Node, Any] = EphemeronDictionary()
+    key: Node | None = Node()
+    watch = weakref.ref(key)
+    suspended = generator(key)
+    next(suspended)
+    frame = suspended.gi_frame
+    table[key] = suspended
+    del key, suspended
+    weakly.collect()
+    assert list(table) == [watch()]
+    assert frame.f_locals["key"] is watch()
+
+
+def test_a_key_that_is_reached_through_a_traceback_of_a_suspended_generator() -> None:
+    caught: list[BaseException] = []
+
+    def generator(key: Node) -> Any:
+        try:
+            raise ValueError
+        except ValueError as error:
+            caught.append(error)
+        yield
+
+    table: EphemeronDictionary[Node, Any] = EphemeronDictionary()
+    key: Node | None = Node()
+    watch = weakref.ref(key)
+    suspended = generator(key)
+    next(suspended)
+    table[key] = suspended
+    del key, suspended
+    weakly.collect()
+    assert list(table) == [watch()]
+    assert caught[0].__traceback__ is not None
+    assert caught[0].__traceback__.tb_frame.f_locals["key"] is watch()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_key_that_is_reached_through_the_dict_of_the_value(shared: bool) -> None:
+    """An object can have a dict whose values it visits itself (CPython GH-130327)."""
+    table: EphemeronDictionary[Node, Node] = EphemeronDictionary()
+    key, value, other = Node(), Node(), Node()
+    watch = weakref.ref(key)
+    value.key = key  # type: ignore[attr-defined]
+    namespace = vars(value)
+    if shared:
+        other.__dict__ = namespace
+        del namespace
+    table[key] = value
+    del key, value
+    weakly.collect()
+    assert list(table) == [watch()]
+    assert vars(other)["key"] is watch() if shared else namespace["key"] is watch()
+
+
+@pytest.mark.parametrize("clear", ["", "gc.callbacks.clear()"])
+def test_collect_in_a_finalizer_of_a_collection_whose_start_nobody_saw(clear: str) -> None:
+    """It waited for ever for what it took for another thread's collection."""
+    result = run_python(
+        f"""
+        import gc
+        import weakly
+
+        class Cycle:
+            def __del__(self):
+                weakly.collect()
+                print("collected")
+
+        {clear}
+        cycle = Cycle()
+        cycle.itself = cycle
+        del cycle
+        gc.collect()
+        """,
+        timeout=30,
+    )
+    assert (result.returncode, result.stdout) == (0, "collected\n"), result.stderr
+
+
+def test_identity_references_of_a_subclass_with_a_comparison_of_its_own() -> None:
+    class Ordered(IdRef[Member]):
+        def __lt__(self, other: object) -> bool:
+            return False
+
+    member = Member(1)
+    reference = Ordered(member)
+    assert reference == reference
+    assert reference == Ordered(member) == IdRef(member)
+    assert Ordered(member) in {reference}
+
+
+def test_a_weak_attribute_whose_default_is_replaced_while_it_is_compared() -> None:
+    class Default:
+        __slots__ = ()  # cannot be weakly referenced
+
+        def __eq__(self, other: object) -> bool:
+            Owner.__dict__["other"].__init__(default=None)
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    class Owner:
+        other: Any = weakly.attribute(Default())
+
+    owner = Owner()
+    owner.other = Default()
+    assert owner.other is None
+
+
+def test_a_key_that_the_collector_does_not_track_yet_is_of_a_type_that_it_knows() -> None:
+    """Some versions leave frozen sets of atoms alone."""
+    table: EphemeronDictionary[frozenset[int], Any] = EphemeronDictionary()
+    key: Any = frozenset([1, 2, 3])
+    table[key] = [key]
+    del key
+    weakly.collect()
+    assert len(table) == (0 if weakly.implementation == "c" else 1)

@@ -239,7 +239,9 @@ attribute_reference(WeakAttribute *self, PyObject *value)
     }
     /* The default again, but copied or out of a pickle? */
     if (self->fallback != NULL && Py_TYPE(value) == Py_TYPE(self->fallback)) {
-        int equal = PyObject_RichCompareBool(value, self->fallback, Py_EQ);
+        PyObject *fallback = Py_NewRef(self->fallback);  /* __eq__ can do anything */
+        int equal = PyObject_RichCompareBool(value, fallback, Py_EQ);
+        Py_DECREF(fallback);
         if (equal != 0) {
             return equal < 0 ? NULL : Py_NewRef(Py_None);
         }

@@ -23,7 +23,7 @@
 typedef struct Hook {
     State *state;               /* borrowed; NULL once the module is gone */
     int collecting;             /* between the collector's start and stop */
-    Py_ssize_t thread;          /* if so, the thread that collects */
+    Py_ssize_t thread;          /* if so, the thread that collects; 0 if not known */
     Py_ssize_t started;         /* how many collections have been seen to start */
 } Hook;
 
@@ -100,6 +100,7 @@ collector_arm_again(State *state)
         }
         /* One may be running, for all we know: until the next is over, all is suspect. */
         SHARED_STORE_INT(&state->hook->collecting, 1);
+        SHARED_STORE(&state->hook->thread, 0);
     }
     SHARED_STORE(&state->gc_hook_position, position);
     return 0;
@@ -173,7 +174,7 @@ collector_free(State *state)
     Py_CLEAR(state->gc_hook);
 }
 
-/* collections() -> (how many were seen to start, whether one is running in this thread) */
+/* collections() -> (how many were seen to start, whether one may be running in this thread) */
 static PyObject *
 collections(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
@@ -182,8 +183,9 @@ collections(PyObject *module, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     Hook *hook = state->hook;
+    Py_ssize_t thread = SHARED_COUNT(&hook->thread);
     bool here = SHARED_LOAD_INT(&hook->collecting)
-                && SHARED_COUNT(&hook->thread) == (Py_ssize_t)PyThread_get_thread_ident();
+                && (thread == 0 || thread == (Py_ssize_t)PyThread_get_thread_ident());
     return Py_BuildValue("(nO)", SHARED_COUNT(&hook->started), here ? Py_True : Py_False);
 }
 

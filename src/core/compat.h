@@ -149,10 +149,14 @@ gc_show(PyObject *ref)
     PyObject_GC_Track(ref);
 }
 
-/* Is an object, of a type that the collector knows, tracked by it? */
+/* Is an object tracked by the collector? */
 ALWAYS_INLINE bool
 gc_is_tracked(PyObject *object)
 {
+    PyTypeObject *type = Py_TYPE(object);
+    if (!PyType_IS_GC(type) || (UNLIKELY(type->tp_is_gc != NULL) && !type->tp_is_gc(object))) {
+        return false;  /* as static types are */
+    }
 #if GC_HEADS_KNOWN
     return ((uintptr_t *)object - 2)[0] != 0;
 #else
@@ -189,6 +193,31 @@ gc_head_number(PyObject *object)
 /* From 3.14 on, a suspended generator, coroutine or asynchronous generator visits twice what
  * lies on its stack and in its variables, though it counts it once. */
 #define GENERATORS_BORROW (PY_VERSION_HEX >= 0x030E0000)
+
+/* The dict of an object that has its values in itself, if the object has made one and visits not
+ * the dict but the values, which the dict then does not visit (CPython GH-130327, mended in late
+ * versions of 3.13 and 3.14); else NULL. Borrowed. Relies on where objects keep their dicts. */
+static inline PyObject *
+unvisited_dict(PyObject *object)
+{
+#if PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030F0000
+    PyTypeObject *type = Py_TYPE(object);
+    if (PyType_HasFeature(type, Py_TPFLAGS_INLINE_VALUES)) {
+#  ifdef Py_GIL_DISABLED
+        PyObject *dict = ((PyObject **)object)[-1];
+#  else
+        PyObject *dict = ((PyObject **)object)[-3];
+#  endif
+        if (dict != NULL
+            && (char *)((PyDictObject *)dict)->ma_values == (char *)object + type->tp_basicsize) {
+            return dict;
+        }
+    }
+#else
+    (void)object;
+#endif
+    return NULL;
+}
 
 /* Does the collector say "generation 2" of each full collection, and of no other? Not without
  * the GIL, and not where it was incremental. */

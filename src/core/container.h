@@ -129,25 +129,36 @@ container_reversed(PyObject *self, PyObject *Py_UNUSED(ignored))
                         true);
 }
 
-/* A list of the references in a word of the rows. They are gathered before there is a list, so
- * that nobody sees it half filled and nothing changes meanwhile. */
-static PyObject *
-container_refs_in(PyObject *self, int word)
+/* Gathers the references in a word of the rows, owned by the caller as is the array. They are
+ * gathered before there is a list, so that nobody sees it half filled and nothing changes
+ * meanwhile. NULL with an exception set. */
+static PyObject **
+gather_refs(Table *table, int word, Py_ssize_t *count)
 {
-    Table *table = (Table *)self;
     PyObject **refs;
-    Py_ssize_t count = 0;
-    Py_BEGIN_CRITICAL_SECTION(self);
+    *count = 0;
+    Py_BEGIN_CRITICAL_SECTION(table);
     refs = PyMem_New(PyObject *, (size_t)table->live);
     for (Py_ssize_t i = 0, used = table->live == 0 || refs == NULL ? 0 : table->rows->used;
          i < used; i++) {
         PyObject **row = row_at(table->rows, table->kind, i);
         if (row[REF] != NULL && !row_is_dead(row, table->kind)) {
-            refs[count++] = Py_NewRef(row[word]);
+            refs[(*count)++] = Py_NewRef(row[word]);
         }
     }
     Py_END_CRITICAL_SECTION();
-    PyObject *list = refs == NULL ? PyErr_NoMemory() : PyList_New(count);
+    if (refs == NULL) {
+        PyErr_NoMemory();
+    }
+    return refs;
+}
+
+/* Makes a list of references that were gathered, unless something failed; uses them and the array
+ * up. */
+static PyObject *
+list_of_refs(PyObject **refs, Py_ssize_t count, bool failed)
+{
+    PyObject *list = failed ? NULL : PyList_New(count);
     for (Py_ssize_t i = 0; i < count; i++) {
         if (list == NULL) {
             Py_DECREF(refs[i]);
@@ -158,6 +169,14 @@ container_refs_in(PyObject *self, int word)
     }
     PyMem_Free(refs);
     return list;
+}
+
+static PyObject *
+container_refs_in(PyObject *self, int word)
+{
+    Py_ssize_t count;
+    PyObject **refs = gather_refs((Table *)self, word, &count);
+    return list_of_refs(refs, count, refs == NULL);
 }
 
 /* keyrefs() of a dictionary with weak keys, valuerefs() of one with weak values, and a set's. */
@@ -171,29 +190,26 @@ container_refs(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 container_id_refs(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    Table *table = (Table *)self;
-    PyObject *refs = container_refs_in(self, REF);
-    PyObject *list = refs == NULL ? NULL : PyList_New(0);
-    for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(refs); i++) {
-        PyObject *ref = PyList_GET_ITEM(refs, i), *referent;
-        if (is_strong_ref(ref)) {
-            if (PyList_Append(list, ref) < 0) {
-                Py_CLEAR(list);
+    PyObject *id_ref_type = (PyObject *)((Table *)self)->state->id_ref_type;
+    Py_ssize_t count, kept = 0;
+    PyObject **refs = gather_refs((Table *)self, REF, &count);
+    bool failed = refs == NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *ref = refs[i], *referent;
+        if (!is_strong_ref(ref)) {
+            refs[i] = NULL;
+            if (!failed && PyWeakref_GetRef(ref, &referent) == 1) {
+                refs[i] = PyObject_CallOneArg(id_ref_type, referent);
+                failed = refs[i] == NULL;
+                Py_DECREF(referent);
             }
-            continue;
+            Py_DECREF(ref);
         }
-        if (PyWeakref_GetRef(ref, &referent) == 0) {
-            continue;
+        if (refs[i] != NULL) {
+            refs[kept++] = refs[i];
         }
-        PyObject *id_ref = PyObject_CallOneArg((PyObject *)table->state->id_ref_type, referent);
-        Py_DECREF(referent);
-        if (id_ref == NULL || PyList_Append(list, id_ref) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(id_ref);
     }
-    Py_XDECREF(refs);
-    return list;
+    return list_of_refs(refs, kept, failed);
 }
 
 /* Makes the table lenient: it holds strongly what cannot be weakly referenced. */

@@ -23,7 +23,9 @@
  *
  * Some objects count as live without being entered, which keeps the walk near the user's
  * data and errs on the side of keeping: modules, code, static types, a function's globals.
- * What the collector does not track is never entered either. As keys, such objects have nodes
+ * What the collector does not track is never entered either; nor does anything show who has the
+ * frame of a generator, or the dict of an object that keeps its values in itself: if anybody may,
+ * generator and object live. As keys, such objects have nodes
  * all the same (`odd_keys`), or their entries could never be found dead. */
 
 #ifndef WEAKLY_EPHEMERON_H
@@ -200,19 +202,11 @@ nodes_forget(Walk *walk)
 ALWAYS_INLINE bool
 is_walked(PyObject *object)
 {
-    PyTypeObject *type = Py_TYPE(object);
-    if (!PyType_IS_GC(type)) {
-        return false;
-    }
-    if (UNLIKELY(PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS))) {
 #ifdef Py_GIL_DISABLED
+    if (PyType_Check(object)) {
         return false;  /* there, threads keep counts of a type's references apart */
-#else
-        if (!PyType_HasFeature((PyTypeObject *)object, Py_TPFLAGS_HEAPTYPE)) {
-            return false;
-        }
-#endif
     }
+#endif
     return gc_is_tracked(object);
 }
 
@@ -225,6 +219,11 @@ count_visit(PyObject *object, void *arg)
     Walk *walk = arg;
     if (object == walk->globals || object == walk->builtins) {
         return 0;
+    }
+    /* Who has a generator's frame can reach what the generator holds, and takes it over. */
+    if (UNLIKELY(walk->generator != NONE) && Py_IS_TYPE(object, &PyFrame_Type)
+        && Py_REFCNT(object) > 1) {
+        walk->nodes[walk->generator].outside = INT32_MAX;
     }
     bool tracked = is_walked(object);
     if (!tracked && LIKELY(walk->map_used == 0)) {
@@ -241,7 +240,7 @@ count_visit(PyObject *object, void *arg)
         }
     }
     Node *node = &walk->nodes[number];
-    if (UNLIKELY(walk->generator != NONE)) {
+    if (GENERATORS_BORROW && UNLIKELY(walk->generator != NONE)) {
         if (node->link == walk->generator) {
             return 0;
         }
@@ -268,9 +267,12 @@ node_enter(Walk *walk, uint32_t number, visitproc visit)
         walk->globals = ((PyFunctionObject *)object)->func_globals;
         walk->builtins = ((PyFunctionObject *)object)->func_builtins;
     }
-    if (GENERATORS_BORROW && (type == &PyGen_Type || type == &PyCoro_Type
-                              || type == &PyAsyncGen_Type)) {
+    if (type == &PyGen_Type || type == &PyCoro_Type || type == &PyAsyncGen_Type) {
         walk->generator = number;
+    }
+    PyObject *dict = unvisited_dict(object);
+    if (UNLIKELY(dict != NULL) && Py_REFCNT(dict) > 1) {  /* as somebody has it: see above */
+        walk->nodes[number].outside = INT32_MAX;
     }
     (void)type->tp_traverse(object, visit, walk);
     walk->globals = walk->builtins = NULL;
@@ -537,9 +539,10 @@ ephemerons_walk(State *state)
 static void
 ephemerons_before_collection(State *state, long generation)
 {
-    if (generation == 2
-        || (!collector_tells_full()
-            && monotonic_seconds() - state->last_walk_end >= 20 * state->last_walk_seconds)) {
+    MUTEX_LOCK(state, ephemeral_mutex);
+    double due = state->last_walk_end + 20 * state->last_walk_seconds;
+    MUTEX_UNLOCK(state, ephemeral_mutex);
+    if (generation == 2 || (!collector_tells_full() && monotonic_seconds() >= due)) {
         (void)ephemerons_walk(state);
     }
 }

@@ -15,6 +15,8 @@ typedef struct {
     PyObject *anchor;           /* owned */
 } IdRef;
 
+static void id_ref_dealloc(PyObject *self);
+
 static PyObject *
 id_ref_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -50,6 +52,17 @@ id_ref_hash(PyObject *self)
     return ((PyWeakReference *)self)->hash;
 }
 
+/* Is it an IdRef, or of a subclass? */
+static bool
+is_id_ref(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    while (type != NULL && type->tp_dealloc != id_ref_dealloc) {
+        type = type->tp_base;
+    }
+    return type != NULL;
+}
+
 /* Another kind of reference is never equal: it compares its referent by equality. */
 static PyObject *
 id_ref_richcompare(PyObject *self, PyObject *other, int op)
@@ -57,8 +70,7 @@ id_ref_richcompare(PyObject *self, PyObject *other, int op)
     if ((op != Py_EQ && op != Py_NE) || !PyWeakref_CheckRef(other)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    bool equal = Py_TYPE(other)->tp_richcompare == id_ref_richcompare
-                 && ((IdRef *)self)->anchor == ((IdRef *)other)->anchor;
+    bool equal = is_id_ref(other) && ((IdRef *)self)->anchor == ((IdRef *)other)->anchor;
     return PyBool_FromLong(equal == (op == Py_EQ));
 }
 

@@ -134,7 +134,7 @@ static PyMethodDef core_methods[] = {
     {"own_methods", own_methods, METH_O,
      "Give a subclass of a table the table's methods as its own, which are faster to call."},
     {"collections", collections, METH_NOARGS,
-     "Return how many collections were seen to start, and whether one is running in this "
+     "Return how many collections were seen to start, and whether one may be running in this "
      "thread."},
     {"collect_ephemerons", collect_ephemerons, METH_NOARGS,
      "Drop the entries of ephemeral tables whose keys only live by such entries; return how "

@@ -91,7 +91,7 @@ typedef struct Table {
     bool suspect;                   /* may have entries whose callback was skipped */
     bool lenient;                   /* holds strongly what cannot be referenced weakly */
     bool ephemeral;                 /* of KEY or ID_KEY: values do not keep keys alive */
-    bool odd_keys;                  /* may have keys of types that the collector does not know */
+    bool odd_keys;                  /* may have keys that the collector does not track */
     struct Table *older, *newer;    /* neighbours among the ephemeral tables in use; borrowed */
 } Table;
 
@@ -1030,7 +1030,7 @@ table_put_object(Table *table, Kind kind, PyObject *key, Py_hash_t hash, PyObjec
             if (UNLIKELY(layout != table->layout || table->comparing > 0)) {
                 at.slot = index_empty_slot(table->index, table->log2, hash);
             }
-            table->odd_keys |= !PyType_IS_GC(Py_TYPE(key));
+            table->odd_keys |= table->ephemeral && !gc_is_tracked(key);
             table_append(table, kind, at.slot, hash, ref, kind == VALUE ? Py_NewRef(key) : key,
                          has_value(kind) ? Py_NewRef(object) : NULL);
             return 0;
@@ -1150,9 +1150,13 @@ table_pop_newest(Table *table, Kind kind, PyObject **referent, PyObject **strong
         if (row[REF] == NULL) {
             continue;
         }
-        if (!row_get(row, kind, table->lenient, referent, strong)) {
-            if (row_is_dead(row, kind)) {
-                table_bury(table, kind, row[REF]);  /* any code: start over */
+        size_t layout = table->layout;
+        bool dead = row_is_dead(row, kind);
+        if (dead) {
+            table_bury(table, kind, row[REF]);
+        }
+        if (dead || !row_get(row, kind, table->lenient, referent, strong)) {
+            if (dead || layout != table->layout) {  /* any code may have run: start over */
                 i = table->rows == NULL ? 0 : table->rows->top;
             }
             continue;

@@ -102,10 +102,11 @@ def collect() -> int:
     while True:
         started, inside = collections()
         gc.collect()
-        if collections()[0] == started and not inside:  # another thread is collecting
+        runs = collections()[0] != started
+        if not runs and not inside:  # another thread is collecting
             time.sleep(0.001)
             continue
         dropped = collect_ephemerons()
         entries, stats = stats.entries, ephemeron_stats()
-        if inside or not (dropped or stats.entries < entries):
+        if not runs or not (dropped or stats.entries < entries):
             return stats.dropped - before.dropped
