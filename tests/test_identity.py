@@ -8,6 +8,7 @@ import operator
 import weakref
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from support import C_CORE, PYPY, Member, Unhashable, gc_collect_harder, let_die
@@ -408,3 +409,13 @@ def test_the_entries_cost_one_reference_each() -> None:
     assert key in table
     assert key in some
     assert C_CORE or all(ref == ref for ref in weakref.getweakrefs(key))
+
+
+def test_comparing_with_other_keys_that_have_values_equal_to_anything() -> None:
+    one, other = Member(1), Member(2)
+    mine = WeakIdKeyDictionary({one: 1})
+    assert mine == {one: ANY}
+    assert mine != {other: ANY}
+    assert {other: ANY} != mine
+    assert mine != {5: ANY}  # what it could not hold
+    assert mine != {one: ANY, 5: ANY}

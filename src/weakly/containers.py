@@ -37,7 +37,8 @@ from copyreg import (  # type: ignore[attr-defined]  # what pickles name, missin
     __newobj__,  # pyright: ignore
     __newobj_ex__,  # pyright: ignore
 )
-from itertools import chain
+from itertools import chain, repeat
+from operator import is_, itemgetter
 from reprlib import recursive_repr
 from typing import (
     TYPE_CHECKING,
@@ -271,9 +272,15 @@ class _WeakMapping(_Container, MutableMapping[K, V]):
             return NotImplemented
         if not self._by_identity and not getattr(other, "_by_identity", False):
             return super().__eq__(other)
-        # Both lists live until the end, so that no address stands for two objects.
-        mine, theirs = list(self.items()), list(other.items())
-        return {id(key): value for key, value in mine} == {id(key): value for key, value in theirs}
+        finder, sought = (self, other) if self._by_identity else (other, self)
+        items = list(sought.items())
+        keys, values = map(itemgetter(0), items), list(map(itemgetter(1), items))
+        try:
+            found = list(map(finder.get, keys, repeat(_ABSENT)))
+        except TypeError:  # a key that cannot be there
+            return False
+        missing = len(finder) != len(values) or any(map(is_, found, repeat(_ABSENT)))
+        return not missing and found == values
 
     __hash__: ClassVar[None]  # type: ignore[assignment]  # mutable, like dict
 

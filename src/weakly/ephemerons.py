@@ -8,6 +8,16 @@ On the C core each full collection, explicit or automatic, begins with a walk fr
 of these tables, which drops the entries whose keys nothing else reaches. The Python tables
 (`weakly.implementation == "python"`) cannot do that: there such entries stay, as in a
 `WeakKeyDictionary`.
+
+No entry goes too early. Some stay longer than they need, all because the walk cannot see who
+holds what, and then takes it for held: an entry whose value reaches its key
+
+- through an object that does not show the collector what it holds, or a tuple (before 3.14 a
+  dict, too) that the collector no longer tracks because there is nothing to track in it;
+- through a module, a function's globals, or, without the GIL, a class;
+- through a generator or coroutine that holds the key twice (3.14 and later), or whose frame
+  somebody else holds, be it by a traceback in itself;
+- on early versions of 3.13 and 3.14, through an object whose `__dict__` somebody else holds.
 """
 
 import gc
