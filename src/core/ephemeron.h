@@ -23,10 +23,12 @@
  *
  * Some objects count as live without being entered, which keeps the walk near the user's
  * data and errs on the side of keeping: modules, code, static types, a function's globals.
- * What the collector does not track is never entered either; nor does anything show who has the
- * frame of a generator, or the dict of an object that keeps its values in itself: if anybody may,
- * generator and object live. As keys, such objects have nodes
- * all the same (`odd_keys`), or their entries could never be found dead. */
+ * What the collector does not track is never entered either; as keys, such objects have nodes
+ * all the same (`odd_keys`), or their entries could never be found dead.
+ *
+ * Two kinds of object can be outlived by a part of them that takes over what they hold, and
+ * does not refer to them: a generator by its frame, and an object by its dict (compat.h). If
+ * anybody else may have that part, the whole counts as held from outside. */
 
 #ifndef WEAKLY_EPHEMERON_H
 #define WEAKLY_EPHEMERON_H
@@ -38,7 +40,7 @@
 typedef struct {
     PyObject *object;           /* borrowed */
     uintptr_t gc_word;          /* the word of its head that the node's number is kept in */
-    int32_t outside;            /* references not accounted for; from step 2 on: lives? */
+    int32_t outside;            /* references not accounted for; INT32_MAX: more than counted */
     uint32_t waiting;           /* the first of the entries that wait for this key, or NONE */
     uint32_t link;              /* step 1: the generator that met it last; 2: its table's number */
     uint8_t is_leaf;            /* counts as live, and is not entered */
@@ -75,21 +77,20 @@ typedef struct {
 
 /* Nodes */
 
-/* Makes room for one more item; false if there is no memory. */
-static bool
-make_room(void **items, size_t size, size_t count, size_t *room)
+/* Returns an array, perhaps in another place, with room for one more item; NULL, and it is as it
+ * was, if there is no memory. */
+static void *
+with_room(void *items, size_t size, size_t count, size_t *room)
 {
     if (LIKELY(count < *room)) {
-        return true;
+        return items;
     }
     size_t wanted = *room == 0 ? 1024 : *room * 2;
-    void *more = wanted < NONE ? PyMem_RawRealloc(*items, wanted * size) : NULL;
-    if (more == NULL) {
-        return false;
+    void *more = wanted < NONE ? PyMem_RawRealloc(items, wanted * size) : NULL;
+    if (more != NULL) {
+        *room = wanted;
     }
-    *items = more;
-    *room = wanted;
-    return true;
+    return more;
 }
 
 /* The place in the map where an object's number is or would be. */
@@ -155,10 +156,12 @@ find_is_leaf_type(Walk *walk, PyTypeObject *type)
 static uint32_t
 node_new(Walk *walk, PyObject *object, bool tracked)
 {
-    if (UNLIKELY(!make_room((void **)&walk->nodes, sizeof(Node), walk->count, &walk->room))) {
+    Node *nodes = with_room(walk->nodes, sizeof(Node), walk->count, &walk->room);
+    if (UNLIKELY(nodes == NULL)) {
         walk->failed = true;
         return NONE;
     }
+    walk->nodes = nodes;
     PyTypeObject *type = Py_TYPE(object);
     Py_ssize_t references = Py_REFCNT(object);
     uint32_t number = (uint32_t)walk->count;
@@ -371,11 +374,13 @@ table_scan(Walk *walk, uint32_t table, bool lives, bool wait)
             }
         }
         else if (wait) {
-            if (!make_room((void **)&walk->waiting, sizeof(Waiting), walk->waiting_count,
-                           &walk->waiting_room)) {
+            Waiting *waiting = with_room(walk->waiting, sizeof(Waiting), walk->waiting_count,
+                                         &walk->waiting_room);
+            if (waiting == NULL) {
                 walk->failed = true;
                 return;
             }
+            walk->waiting = waiting;
             Node *node = &walk->nodes[key];
             walk->waiting[walk->waiting_count] = (Waiting){row, table, node->waiting};
             node->waiting = (uint32_t)walk->waiting_count++;
