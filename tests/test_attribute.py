@@ -737,3 +737,14 @@ def test_threads_read_and_assign() -> None:
         for thread in threads:
             thread.join()
         assert failures == []
+
+
+def test_two_attributes_that_would_be_kept_in_one_place() -> None:
+    with pytest.raises((TypeError, RuntimeError)) as raised:  # RuntimeError before 3.12
+
+        class _Both:
+            parent = weakly.attribute[Any]()
+            _parent = weakly.attribute[Any]()
+
+    error = raised.value if isinstance(raised.value, TypeError) else raised.value.__cause__
+    assert "'parent' and '_parent'" in str(error)

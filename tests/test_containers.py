@@ -1129,3 +1129,24 @@ def test_exceptions_of_eq_and_hash_come_out(kind: Kind, error: type[BaseExceptio
                 operation(Picky("probe"))
             Picky.fail = ""
             check_holds(kind, container, some)
+
+
+def test_a_subclass_has_names_of_its_own(kind: Kind) -> None:
+    """None that a user would think of is in the way of ours."""
+    names = ("table", "members", "content", "empty", "made", "iteration", "plain", "lenient")
+    names += ("extend", "merge", "state", "attributes", "copy", "key", "value", "by_identity")
+
+    class Own(kind.cls):  # type: ignore[name-defined, misc]
+        def __init__(self, *args: Any) -> None:
+            for name in names:
+                setattr(self, f"_{name}", [])
+            super().__init__(*args)
+
+    some = members(3)
+    container = kind.build(some, Own)
+    other = Own(container)
+    other.update(container)
+    assert other == container
+    assert repr(other).startswith(("<Own", "Own"))
+    for result in (container | other, container.copy(), copy.copy(container)):
+        assert len(result) == 3

@@ -295,3 +295,21 @@ def test_an_identical_object_is_found_without_eq() -> None:
 
     meddler = Meddler(1, fail)
     assert interner.intern(meddler) is interner.intern(meddler)
+
+
+class Slotted(Interner[Any]):
+    __slots__ = ("extra", "itself")
+
+
+def pickled(obj: Any) -> Any:
+    return pickle.loads(pickle.dumps(obj))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+def test_attributes_in_slots_are_copied(copied: Any) -> None:
+    interner: Any = Slotted()
+    interner.extra, interner.other = [1], [2]
+    interner.itself = interner
+    new = copied(interner)
+    assert (new.extra, new.other) == ([1], [2])
+    assert new.itself is (interner if copied is copy.copy else new)

@@ -540,7 +540,7 @@ if "KeyDictionary" in which or "KeyValue" in which or "Ephemeron" in which:
         lambda t: hasattr(t, "valuerefs") and t.valuerefs(),
         lambda t: (iter(t), t.__setitem__(kept[12], value), t.clear()),
         lambda t: t.copy(),
-        lambda t: type(t)._plain.lenient(t),
+        lambda t: type(t)._weakly_plain.lenient(t),
         lambda t: t.strong_count(),
         lambda t: t.clear(),
     ]

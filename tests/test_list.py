@@ -31,6 +31,7 @@ from support import (
 )
 
 from weakly import Box, WeakList
+from weakly._implementation import WeakValueTable
 
 
 def check_holds(weak: Any, expected: list[Any]) -> None:
@@ -364,16 +365,63 @@ def test_refuses_and_changes_nothing(make: Any) -> None:
     for action in (
         lambda: weak.extend(5),
         lambda: operator.setitem(weak, slice(0, 2), 5),
-        lambda: weak["0"],
-        lambda: operator.setitem(weak, "0", good),
-        lambda: operator.delitem(weak, "0"),
         lambda: weak.insert("0", good),
+        lambda: weak.insert(1.0, good),
         lambda: weak.pop("0"),
         lambda: weak * "0",
+        lambda: operator.imul(weak, "0"),
+        lambda: weak["0":],
+        lambda: operator.setitem(weak, slice("0", None), [good]),
+        lambda: operator.setitem(weak, slice(None, None, 1.5), [good]),
+        lambda: operator.delitem(weak, slice(None, "0")),
     ):
-        with pytest.raises((TypeError, AttributeError)):
+        with pytest.raises(TypeError):
             action()
         check_holds(weak, strong)
+    for wrong in ("0", 1.5, None):
+        for action in (
+            lambda wrong=wrong: weak[wrong],
+            lambda wrong=wrong: operator.setitem(weak, wrong, good),
+            lambda wrong=wrong: operator.delitem(weak, wrong),
+        ):
+            message = f"must be integers or slices, not '{type(wrong).__name__}'"
+            with pytest.raises(TypeError, match=message):
+                action()
+            check_holds(weak, strong)
+
+
+def test_bounds_of_a_slice_are_asked_once_and_first() -> None:
+    strong, weak = pair()
+    asked: list[int] = []
+
+    class Bound:
+        def __index__(self) -> int:
+            asked.append(len(weak))
+            if len(asked) > 1:
+                raise ZeroDivisionError
+            return 3
+
+    new = members(2)
+    weak[Bound() :] = new
+    assert asked == [5]
+    check_holds(weak, strong[:3] + new)
+    with pytest.raises(ZeroDivisionError):
+        weak[Bound() :] = new
+    check_holds(weak, strong[:3] + new)
+
+
+def test_a_slice_that_cannot_be_placed_leaves_nothing(monkeypatch: Any) -> None:
+    strong, weak = pair()
+    new = members(2)
+
+    def fail(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(WeakList, "_arrange", fail)
+        with pytest.raises(KeyboardInterrupt):
+            weak[1:3] = new
+    check_holds(weak, strong)
 
 
 def test_lenient() -> None:
@@ -415,6 +463,15 @@ def test_lenient() -> None:
 
     named = Named.lenient([5], name="numbers")
     assert (list(named), named.name) == ([5], "numbers")
+
+    class Classed(WeakList[Any]):
+        def __init__(self, some: Any, cls: str) -> None:
+            super().__init__(some)
+            self.cls = cls
+
+    for classed in (Classed([one_more := Box(1)], cls="first"), Classed.lenient([5], cls="first")):
+        assert (len(classed), classed.cls) == (1, "first")
+    del one_more
 
 
 # Iterators
@@ -638,6 +695,208 @@ def test_callbacks_change_the_list() -> None:
     check_holds(weak, list(weak))
     assert sorted(one.label for one in weak) == [0, 0, 1, 4]
     assert len(watches) == 2
+
+
+# Between two steps of an operation
+
+
+class HookedTable(WeakValueTable[Any, Any]):
+    """Calls back where a collection or another thread can come between."""
+
+    before_extend: Callable[[], Any] | None = None
+    after_extend: Callable[[], Any] | None = None
+    after_contains: Callable[[], Any] | None = None
+    asked = 0
+
+    def _extend(self, keys: Any, values: Any, /) -> None:
+        if self.before_extend is not None:
+            self.before_extend()
+        super()._extend(keys, values)
+        if self.after_extend is not None:
+            self.after_extend()
+
+    def __contains__(self, key: object, /) -> bool:
+        found = super().__contains__(key)
+        if self.after_contains is not None:
+            self.after_contains()
+        return found
+
+    def ask(self) -> None:
+        self.asked += 1
+        assert self.asked < 100, "asks for ever"
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        self.ask()
+        return super().get(key, default)
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        self.ask()
+        return super().pop(key, *default)
+
+    def _replace(self, key: Any, value: Any, /) -> bool:
+        self.ask()
+        return super()._replace(key, value)
+
+
+def hooked(some: list[Any]) -> tuple[Any, HookedTable]:
+    weak: Any = WeakList()
+    weak._table = table = HookedTable()
+    weak.extend(some)
+    return weak, table
+
+
+@pytest.mark.parametrize("is_arranged", [False, True])
+@pytest.mark.parametrize("reads_before", [False, True])
+def test_a_known_order_that_got_old(is_arranged: bool, reads_before: bool) -> None:
+    """As many die as come, so that the order known before has the right length."""
+    other = Member("other")
+    for use in (
+        lambda weak: weak[12],
+        lambda weak: operator.setitem(weak, 12, other),
+        lambda weak: operator.delitem(weak, 12),
+        lambda weak: weak.pop(12),
+        lambda weak: weak.remove(weak[12]),
+    ):
+        strong = members(20)
+        weak, table = hooked(strong)
+        if is_arranged:
+            weak.reverse()
+            strong.reverse()
+        assert weak[10] is strong[10]  # the order is known
+        new = members(5)
+        table.asked = 0
+
+        def before(weak: Any = weak, strong: Any = strong) -> None:
+            assert not reads_before or weak[10] is strong[10]
+
+        def after(strong: Any = strong, use: Any = use, weak: Any = weak) -> None:
+            del strong[10:15]
+            let_die()
+            use(weak)
+
+        table.before_extend, table.after_extend = before, after
+        weak.extend(new)
+        table.before_extend = table.after_extend = None
+        del before, after
+        table.asked = -1000
+        check_holds(weak, list(weak))
+        assert weak[-5:] == new
+
+
+def test_a_member_dies_while_the_order_is_looked_for() -> None:
+    strong = members(3)
+    weak, table = hooked(strong[:2])
+    weak.reverse()
+    weak.append(strong[2])
+    answers = itertools.count(1)
+
+    def die() -> None:
+        if next(answers) == 2:
+            strong[0] = None
+            let_die()
+
+    table.after_contains = die
+    assert list(weak) == strong[1:]
+    table.after_contains = None
+    check_holds(weak, strong[1:])
+
+
+@each_order
+def test_a_place_goes_before_it_is_used(make: Any) -> None:
+    class Hooked(WeakList[Any]):
+        hook: Callable[[], Any] | None = None
+
+        def _number_at(self, position: int) -> int | None:
+            number = super()._number_at(position)
+            hook, self.hook = self.hook, None
+            if hook is not None:
+                hook()
+            return number
+
+    strong, model = make()
+    new = Member("new")
+    for count, place in ((1, 0), (2, 0), (5, 0), (5, 2), (5, 3), (5, -1)):
+        for action in (
+            lambda these, place=place: these[place],
+            lambda these, place=place: these.__setitem__(place, new),
+            lambda these, place=place: these.__delitem__(place),
+            lambda these, place=place: these.pop(place),
+        ):
+            for meddle in (
+                lambda these, place=place: these.pop(place),
+                lambda these: these.clear(),
+            ):
+                expected = strong[:count]
+                weak = Hooked(expected)
+                if model._order().numbers:
+                    weak.reverse()
+                    weak.reverse()
+                weak.hook = lambda weak=weak, meddle=meddle: meddle(weak)
+                found = outcome(lambda action=action, weak=weak: action(weak))
+                if weak.hook is None:  # the last as added is taken in one step
+                    meddle(expected)
+                weak.hook = None
+                assert found is outcome(lambda action=action, expected=expected: action(expected))
+                check_holds(weak, expected)
+
+
+@each_order
+def test_setting_a_place_is_one_step(make: Any) -> None:
+    """What is taken while the place is looked at does not come back, nor what replaces it."""
+
+    class Hooked(WeakList[Any]):
+        hook: Callable[[], Any] | None = None
+
+        def _get(self, number: int) -> Any:
+            member = super()._get(number)
+            hook, self.hook = self.hook, None
+            if hook is not None:
+                hook()
+            return member
+
+    strong, model = make()
+    new = Member("new")
+    for place in (0, 2):
+        weak = Hooked(strong)
+        if model._order().numbers:
+            weak.reverse()
+            weak.reverse()
+        weak.append(last := Member("last"))
+        weak.hook = lambda weak=weak, place=place: weak.pop(place)
+        weak[place] = new
+        expected = [*strong, last]
+        if weak.hook is None:
+            del expected[place]
+        weak.hook = None
+        expected[place] = new
+        check_holds(weak, expected)
+
+
+def test_replacing_a_value_of_a_table() -> None:
+    one, two, three = members(3)
+    table: WeakValueTable[Any, Any] = WeakValueTable()
+    assert not table._replace(1, one)
+    assert len(table) == 0
+    table[1], table[2] = one, two
+    iterator = iter(table.items())
+    assert table._replace(1, three) is True
+    assert list(iterator) == list(table.items()) == [(1, three), (2, two)]
+    with pytest.raises(TypeError, match="cannot create weak reference to 'int' object"):
+        table._replace(1, 5)
+    assert table[1] is three
+    del three
+    let_die()
+    assert table._replace(1, one) is False
+    table._check()
+    assert list(table.items()) == [(2, two)]
+    lenient: WeakValueTable[Any, Any] = WeakValueTable()
+    lenient._weakly_hold_strongly()
+    lenient[1] = None
+    assert lenient._replace(1, 5)
+    assert lenient._replace(1, one)
+    assert lenient[1] is one
+    assert lenient.strong_count() == 0
+    lenient._check()
 
 
 # Copies and pickles

@@ -352,14 +352,14 @@ container_own_methods(PyTypeObject *cls, PyMethodDef *methods)
     {"strong_count", container_strong_count, METH_NOARGS,                                    \
      "strong_count($self, /)\n--\n\n"                                                        \
      "Return how many entries are held strongly, as only a lenient container does. O(n)."},  \
-    {"_hold_strongly", container_hold_strongly, METH_NOARGS,                                 \
+    {"_weakly_hold_strongly", container_hold_strongly, METH_NOARGS,                          \
      "From now on, hold strongly what cannot be weakly referenced."},                        \
     {"_merge", container_merge, METH_O, "Store the live entries of another such table."},    \
     {"_check", container_check, METH_NOARGS, "Verify every invariant of the table."}
 
 static PyMemberDef container_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Table, weaklist), READONLY, NULL},
-    {"_lenient", T_BOOL, offsetof(Table, lenient), READONLY,
+    {"_weakly_lenient", T_BOOL, offsetof(Table, lenient), READONLY,
      "whether objects that cannot be weakly referenced are held strongly"},
     {NULL, 0, 0, 0, NULL},
 };

@@ -403,6 +403,43 @@ value_mapping_getref(PyObject *self, PyObject *key)
     return ref;
 }
 
+/* Sets the value of a key whose value lives; False, and nothing is changed, if there is none. */
+static PyObject *
+value_mapping_replace(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    Table *table = (Table *)self;
+    if (nargs != 2) {
+        PyErr_Format(PyExc_TypeError, "_replace() takes a key and a value (%zd arguments given)",
+                     nargs);
+        return NULL;
+    }
+    PyObject *key = args[0], *value = args[1], *old = NULL;
+    if (check_entry(table, VALUE, key, value) < 0) {
+        return NULL;
+    }
+    Py_hash_t hash = PyObject_Hash(key);
+    int found = -1;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    PyObject *ref = hash == -1 || table_prepare(table) < 0
+                        ? NULL
+                        : value_ref_new(table->state, value, table->callback, hash, table->lenient);
+    Place at = {NULL, 0};
+    if (ref != NULL) {
+        found = table_find(table, VALUE, key, hash, &at);
+        old = found == 1 ? entry_object(table, VALUE, at) : NULL;
+        if (old != NULL) {
+            (void)table_update(table, VALUE, at.row, value, ref, NULL);
+        }
+        else {
+            Py_DECREF(ref);
+        }
+    }
+    Py_END_CRITICAL_SECTION();
+    PyObject *result = found < 0 ? NULL : PyBool_FromLong(old != NULL);
+    Py_XDECREF(old);
+    return result;
+}
+
 static PyObject *
 value_mapping_iterrefs(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -420,6 +457,8 @@ static PyMethodDef value_mapping_methods[] = {
     {"itervaluerefs", value_mapping_iterrefs, METH_NOARGS,
      "itervaluerefs($self, /)\n--\n\n"
      "Return an iterator over the references to the live values."},
+    {"_replace", FUNCTION(value_mapping_replace), METH_FASTCALL,
+     "Set the value of a key that is there; return whether it was."},
     {"_getref", value_mapping_getref, METH_O,
      "Return the reference to the value of a key; raise KeyError if there is none."},
     {NULL, NULL, 0, NULL},

@@ -122,7 +122,7 @@ SET_OF(id_set, ID_SET)
     static PyMethodDef prefix##_methods[] = {                                                \
         CONTAINER_METHODS,                                                                   \
         {"add", prefix##_add, METH_O,                                                        \
-         "add($self, member, /)\n--\n\nAdd a member, unless an equal one is there. O(1)."},  \
+         "add($self, member, /)\n--\n\nAdd a member, unless it is there. O(1)."},            \
         {"discard", prefix##_discard, METH_O,                                                \
          "discard($self, member, /)\n--\n\nRemove a member if it is there. O(1)."},          \
         {"remove", prefix##_remove, METH_O,                                                  \

@@ -42,6 +42,7 @@ class WeakAttribute:
             raise TypeError("attribute() takes a default or required=True, not both")
         self._fallback = _NOTHING if required else default
         self._name = None
+        self._storage = ""
 
     def _bind(self, owner: type, name: str, storage: str, ref_type: type[ref[Any]], /) -> None:
         """Tell the attribute its class, its name, and how and where instances keep references."""

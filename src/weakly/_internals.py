@@ -27,7 +27,7 @@ _ABSENT: Any = object()
 def _strong_ref_type() -> type[Any]:
     """The type of what a lenient table has for an object that cannot be weakly referenced."""
     table: WeakSetTable[Any] = WeakSetTable()
-    table._hold_strongly()  # pyright: ignore[reportPrivateUsage]  # ours
+    table._weakly_hold_strongly()  # pyright: ignore[reportPrivateUsage]  # ours
     table.add(None)
     return type(table._refs()[0])  # pyright: ignore[reportPrivateUsage]  # ours
 
@@ -85,7 +85,7 @@ class StdlibInternals:
         def remove(wr: ref[Any], selfref: Callable[[], Any] = selfref) -> None:
             self = selfref()
             if self is not None:
-                self._remove_reference(wr)
+                self._weakly_remove_reference(wr)
 
         return remove
 

@@ -31,8 +31,8 @@ from _weakref import (  # type: ignore[attr-defined]  # private, missing from th
     _remove_dead_weakref as _remove_if_dead,  # pyright: ignore
 )
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
-from operator import itemgetter
+from itertools import compress, count
+from operator import is_, itemgetter, setitem
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, cast, overload
 from weakref import ref
@@ -183,12 +183,15 @@ class IdRef(ref[_T]):
         return self._hash
 
     def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ref):
+            return NotImplemented
         if not isinstance(other, IdRef):
             return False  # the base would compare the referents
         return self._anchor is cast(Any, other)._anchor
 
     def __ne__(self, other: object) -> bool:
-        return not self == other
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
 
 
 class StrongRef(Generic[_T]):
@@ -794,7 +797,7 @@ class _Table(Generic[_K, _V]):
     _weak_entries: Any
     _type_of_weak_entries: ClassVar[Any]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         self._weak_entries = cls._type_of_weak_entries()
         return self
@@ -832,12 +835,12 @@ class _Table(Generic[_K, _V]):
         return count
 
     @property
-    def _lenient(self) -> bool:
+    def _weakly_lenient(self) -> bool:
         """whether such objects are held instead of refused"""
         lenient: bool = self._weak_entries.lenient
         return lenient
 
-    def _hold_strongly(self) -> None:
+    def _weakly_hold_strongly(self) -> None:
         """From now on hold what cannot be weakly referenced. To be called while empty."""
         self._weak_entries.lenient = True
 
@@ -975,6 +978,25 @@ class WeakValueTable(_MappingTable[_K, _V]):
         if reference is None:
             raise KeyError(key)
         return cast("KeyedRef[_K, _V]", reference)
+
+    def _replace(self, key: _K, value: _V, /) -> bool:
+        """Store a value if the key is there with a live one; return whether it was."""
+        entries = self._weak_entries
+        index: dict[Any, Any] = entries.index
+        while (found := index.get(key)) is not None:
+            place = found.key
+            old = found()  # held, so that it does not die before its successor has its place
+            if old is None and _is_dead(found):
+                _remove_dead_value(index, place)
+                continue
+            entry = entries._entry(place, value)
+            entry.era = found.era
+            # A dict cannot compare and swap. But `list` runs this without a step of the
+            # interpreter: it is atomic under the GIL, where keys compare without user code.
+            same = map(is_, map(index.get, [place]), [found])
+            if list(map(setitem, [index], [place], compress([entry], same))):
+                return True
+        return False
 
 
 class WeakKeyValueTable(_MappingTable[_K, _V]):

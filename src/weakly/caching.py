@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from copy import copy, deepcopy
+from copy import deepcopy
 from reprlib import recursive_repr
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast
 
+from ._attributes import set_attributes
 from ._implementation import WeakSetTable
 
 __all__ = ["Interner"]
@@ -14,6 +15,7 @@ __all__ = ["Interner"]
 C = TypeVar("C")
 P = ParamSpec("P")
 T = TypeVar("T")
+I = TypeVar("I", bound="Interner[Any]")  # noqa: E741 - an interner
 
 
 class Interner(Generic[T]):
@@ -43,7 +45,7 @@ class Interner(Generic[T]):
 
     _table: WeakSetTable[T]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         self._table = WeakSetTable()
         return self
@@ -52,11 +54,11 @@ class Interner(Generic[T]):
         self.clear()
 
     @classmethod
-    def lenient(cls: Callable[P, C], *args: P.args, **kwargs: P.kwargs) -> C:
+    def lenient(cls: Callable[P, C], /, *args: P.args, **kwargs: P.kwargs) -> C:
         """Return a new interner that takes what cannot be weakly referenced and holds it
         strongly, until `clear()`. Takes the arguments of the constructor."""
         self: Any = cast(Any, cls).__new__(cls, *args, **kwargs)
-        self._table._hold_strongly()
+        self._table._weakly_hold_strongly()
         self.__init__(*args, **kwargs)
         return cast(C, self)
 
@@ -93,33 +95,47 @@ class Interner(Generic[T]):
 
     # Copies and pickles
 
-    def _attributes(self) -> dict[str, Any]:
-        """Those of a subclass."""
-        return {name: value for name, value in vars(self).items() if name != "_table"}
+    def __getstate__(self) -> Any:
+        """Return the attributes of a subclass's instance, without the objects."""
+        state: Any = super().__getstate__()
+        found, slots = cast(
+            "tuple[dict[str, Any], Any]", state if isinstance(state, tuple) else (state, None)
+        )
+        attributes = {name: value for name, value in found.items() if name != "_table"}
+        return (attributes, slots) if slots else attributes
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The objects are not among the arguments: one of them may refer to the interner.
-        return _new, (type(self), self._lenient), (list(self), self._attributes())
+        state = (list(self), self.__getstate__())
+        return _new, (type(self), self._weakly_lenient), state, None, None, _restore
 
-    def __setstate__(self, state: tuple[list[T], dict[str, Any]]) -> None:
-        objects, attributes = state
-        vars(self).update(attributes)
-        self._table._extend(objects)  # pyright: ignore[reportPrivateUsage]  # ours
+    def __copy__(self) -> Self:
+        """Return an interner of the same objects, with the same attributes."""
+        new: Self = _new(type(self), self._weakly_lenient)
+        _restore(new, (list(self), self.__getstate__()))
+        return new
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return an interner of the same objects, with copies of the attributes."""
-        memo[id(self)] = new = copy(self)
-        vars(new).update(deepcopy(self._attributes(), memo))
+        memo[id(self)] = new = _new(type(self), self._weakly_lenient)
+        _restore(new, (list(self), deepcopy(self.__getstate__(), memo)))
         return new
 
     @property
-    def _lenient(self) -> bool:
-        return self._table._lenient  # pyright: ignore[reportPrivateUsage]  # ours
+    def _weakly_lenient(self) -> bool:
+        return self._table._weakly_lenient  # pyright: ignore[reportPrivateUsage]  # ours
 
 
-def _new(cls: type[Interner[Any]], lenient: bool) -> Interner[Any]:
+def _new(cls: type[I], lenient: bool) -> I:
     """One without objects. Pickles name this function."""
     self = cls.__new__(cls)
     if lenient:
-        self._table._hold_strongly()  # pyright: ignore[reportPrivateUsage]  # ours
+        self._table._weakly_hold_strongly()  # pyright: ignore[reportPrivateUsage]  # ours
     return self
+
+
+def _restore(interner: Interner[T], state: tuple[list[T], Any]) -> None:
+    """Fills one. Pickles name this function."""
+    objects, attributes = state
+    set_attributes(interner, attributes)
+    interner._table._extend(objects)  # pyright: ignore[reportPrivateUsage]  # ours

@@ -38,7 +38,7 @@ from copyreg import (  # type: ignore[attr-defined]  # what pickles name, missin
     __newobj_ex__,  # pyright: ignore
 )
 from itertools import chain, repeat
-from operator import is_, itemgetter
+from operator import getitem, is_, itemgetter
 from reprlib import recursive_repr
 from typing import (
     TYPE_CHECKING,
@@ -53,6 +53,7 @@ from typing import (
 )
 from weakref import ref
 
+from ._attributes import set_attributes
 from ._flights import fly
 from ._implementation import (
     EphemeronTable,
@@ -98,53 +99,60 @@ _ABSENT: Any = object()
 
 def _container(cls: type[C]) -> type[C]:
     """Makes a class one of the public containers."""
-    cast(Any, cls)._plain = cls
+    cast(Any, cls)._weakly_plain = cls
     return own_methods(cls)
 
 
 class _Container:
-    """What all containers share; their table comes before it among the bases."""
+    """What all containers share; their table comes before it among the bases.
+
+    Subclasses of users have attributes and methods of their own: names of ours that they should
+    not meet begin with `_weakly`, and what the table has is called as a function of its class.
+    """
 
     __slots__ = ()
 
-    _plain: ClassVar[Any]  # the container itself, whatever the subclass
-    _table: ClassVar[Any]  # its table
-    _by_identity: ClassVar[bool] = False  # how keys or members compare
-    _iteration: ClassVar[str]  # the method that shows all the entries
+    _weakly_plain: ClassVar[Any]  # the container itself, whatever the subclass
+    _weakly_table: ClassVar[Any]  # its table
+    _weakly_by_identity: ClassVar[bool] = False  # how keys or members compare
+    _weakly_iteration: ClassVar[str]  # the method that shows all the entries
 
     if TYPE_CHECKING:  # the table's
 
         @property
-        def _lenient(self) -> bool: ...
-        def _hold_strongly(self) -> None: ...
-        def _merge(self, other: Any, /) -> None: ...
+        def _weakly_lenient(self) -> bool: ...
+        def _weakly_hold_strongly(self) -> None: ...
         def strong_count(self) -> int: ...
 
     @classmethod
-    def lenient(cls, *args: Any, **kwargs: Any) -> Any:
+    def lenient(cls, /, *args: Any, **kwargs: Any) -> Any:
         """Return a new container that holds strongly what cannot be weakly referenced.
 
-        Takes the arguments of the constructor. All else is as in a container made by it.
+        Takes the arguments of the constructor. All else is as in a container made by it, but
+        that `keyrefs()`, `valuerefs()` and `data` then have, for what is held strongly, objects
+        that are no weak references: calling one gives what it holds. `fromkeys()` never makes a
+        lenient dictionary.
         """
         self = cls.__new__(cls, *args, **kwargs)
-        self._hold_strongly()
+        self._weakly_hold_strongly()
         self.__init__(*args, **kwargs)  # type: ignore[misc]  # as the class itself does
         return self
 
-    def _made(self, cls: Any, *args: Any) -> Any:
+    def _weakly_made(self, cls: Any, *args: Any) -> Any:
         """A new container as lenient as this one."""
-        return cls.lenient(*args) if self._lenient else cls(*args)
+        return cls.lenient(*args) if self._weakly_lenient else cls(*args)
 
-    def _can_merge(self, other: Any) -> bool:
+    def _weakly_can_merge(self, other: Any) -> bool:
         """Whether all of the other can be had from its table, and can be in ours."""
         cls: Any = type(other)
         return (
-            isinstance(other, self._table)
-            and getattr(cls, self._iteration) is getattr(cls._plain, self._iteration)
-            and (self._lenient or not other._lenient)
+            isinstance(other, self._weakly_table)
+            and getattr(cls, self._weakly_iteration)
+            is getattr(cls._weakly_plain, self._weakly_iteration)
+            and (self._weakly_lenient or not other._weakly_lenient)
         )
 
-    def _content(self) -> tuple[list[Any], ...]:
+    def _weakly_content(self) -> tuple[list[Any], ...]:
         """What the table's `_extend` takes to put all the live entries into another."""
         raise NotImplementedError
 
@@ -153,35 +161,22 @@ class _Container:
         name = "__getnewargs_ex__" if make is __newobj_ex__ else "__getnewargs__"
         arguments: tuple[Any, ...] = getattr(self, name, tuple)()
         # The content is not among the arguments: an entry may refer to the container.
-        state = (self._lenient, self._content(), self.__getstate__())
+        state = (self._weakly_lenient, self._weakly_content(), self.__getstate__())
         return make, (type(self), *arguments), state, None, None, _restore
 
-    def _strong_note(self) -> str:
+    def _weakly_strong_note(self) -> str:
         """For the `repr`."""
-        count = self.strong_count() if self._lenient else 0
+        count = self.strong_count() if self._weakly_lenient else 0
         return f" ({count} held strongly)" if count else ""
 
 
 def _restore(container: Any, state: tuple[bool, tuple[list[Any], ...], Any]) -> None:
-    """Fills a container that comes out of a pickle."""
+    """Fills a container that comes out of a pickle. Pickles name this function."""
     lenient, content, attributes = state
     if lenient:
-        container._hold_strongly()
-    _set_attributes(container, attributes)
-    container._extend(*content)
-
-
-def _set_attributes(container: Any, state: Any) -> None:
-    """Sets what __getstate__() gave, as `pickle` does."""
-    if state is None:
-        return
-    if hasattr(container, "__setstate__"):
-        container.__setstate__(state)
-        return
-    attributes, slots = state if isinstance(state, tuple) else (state, None)
-    container.__dict__.update(attributes or {})
-    for name, value in (slots or {}).items():
-        setattr(container, name, value)
+        container._weakly_hold_strongly()
+    set_attributes(container, attributes)
+    container._weakly_table._extend(container, *content)
 
 
 def _pairs(source: Any) -> Iterable[Any]:
@@ -192,7 +187,8 @@ def _pairs(source: Any) -> Iterable[Any]:
         items: Iterable[Any] = source.items()
         return items
     if hasattr(source, "keys"):
-        return ((key, source[key]) for key in source.keys())  # noqa: SIM118 - all that it has
+        keys = list(source.keys())
+        return zip(keys, map(getitem, repeat(source), keys), strict=False)
     return cast(Iterable[Any], source)
 
 
@@ -201,13 +197,9 @@ class _WeakMapping(_Container, MutableMapping[K, V]):
 
     __slots__ = ()
 
-    _iteration = "items"
-    _weak_keys: ClassVar[bool] = True
-    _weak_values: ClassVar[bool] = False
-
-    if TYPE_CHECKING:  # the table's
-
-        def _extend(self, keys: list[Any], values: list[Any], /) -> None: ...
+    _weakly_iteration = "items"
+    _weakly_weak_keys: ClassVar[bool] = True
+    _weakly_weak_values: ClassVar[bool] = False
 
     @classmethod
     def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /) -> Any:
@@ -230,7 +222,7 @@ class _WeakMapping(_Container, MutableMapping[K, V]):
         """
         value: V = self.get(key, _ABSENT)
         if value is _ABSENT:
-            value = fly(self, key, factory, self._by_identity)
+            value = fly(self, key, factory, self._weakly_by_identity)
         return value
 
     def update(self, other: _Source[K, V] | None = None, /, **kwargs: V) -> None:
@@ -239,14 +231,16 @@ class _WeakMapping(_Container, MutableMapping[K, V]):
         Raises TypeError, and changes nothing, if one of the keys or values is of a type
         that this dictionary cannot hold. O(n).
         """
-        if not kwargs and self._can_merge(other):
-            self._merge(other)
+        if not kwargs and self._weakly_can_merge(other):
+            self._weakly_table._merge(self, other)
         elif type(other) is dict:
             pairs: dict[Any, Any] = {**other, **kwargs} if kwargs else other.copy()
-            self._extend(list(pairs), list(pairs.values()))
+            self._weakly_table._extend(self, list(pairs), list(pairs.values()))
         else:
             items = [(key, value) for key, value in chain(_pairs(other), kwargs.items())]
-            self._extend([key for key, _ in items], [value for _, value in items])
+            self._weakly_table._extend(
+                self, [key for key, _ in items], [value for _, value in items]
+            )
 
     def __or__(self, other: Mapping[Any, Any], /) -> Any:
         if not isinstance(other, Mapping):
@@ -258,7 +252,7 @@ class _WeakMapping(_Container, MutableMapping[K, V]):
     def __ror__(self, other: Mapping[Any, Any], /) -> Any:
         if not isinstance(other, Mapping):
             return NotImplemented
-        new = self._empty(self.__class__)
+        new = self._weakly_empty(self.__class__)
         new.update(other)
         new.update(self)
         return new
@@ -270,9 +264,9 @@ class _WeakMapping(_Container, MutableMapping[K, V]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mapping):
             return NotImplemented
-        if not self._by_identity and not getattr(other, "_by_identity", False):
+        if not self._weakly_by_identity and not getattr(other, "_weakly_by_identity", False):
             return super().__eq__(other)
-        finder, sought = (self, other) if self._by_identity else (other, self)
+        finder, sought = (self, other) if self._weakly_by_identity else (other, self)
         items = list(sought.items())
         keys, values = map(itemgetter(0), items), list(map(itemgetter(1), items))
         try:
@@ -286,7 +280,7 @@ class _WeakMapping(_Container, MutableMapping[K, V]):
 
     def copy(self) -> Any:
         """Return a new dictionary, of no subclass, with the same live entries. O(n)."""
-        new = self._empty(self._plain)
+        new = self._weakly_empty(self._weakly_plain)
         new.update(self)
         return new
 
@@ -296,31 +290,31 @@ class _WeakMapping(_Container, MutableMapping[K, V]):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a dictionary with copies of what this one holds strongly and the same of what
         it refers to weakly."""
-        new: Self = self._empty(self.__class__)
+        new: Self = self._weakly_empty(self.__class__)
         memo[id(self)] = new
         for key, value in self.items():
-            if not self._weak_keys:
+            if not self._weakly_weak_keys:
                 key = deepcopy(key, memo)
-            if not self._weak_values:
+            if not self._weakly_weak_values:
                 value = deepcopy(value, memo)
             new[key] = value
         return new
 
-    def _empty(self, cls: Any) -> Any:
+    def _weakly_empty(self, cls: Any) -> Any:
         """A new dictionary to put our entries into."""
-        return self._made(cls)
+        return self._weakly_made(cls)
 
-    def _content(self) -> tuple[list[Any], ...]:
+    def _weakly_content(self) -> tuple[list[Any], ...]:
         items = list(self.items())
         return [key for key, _ in items], [value for _, value in items]
 
     @recursive_repr()
     def __repr__(self) -> str:
         entries = ", ".join(f"{key!r}: {value!r}" for key, value in self.items())
-        shown = f"{self._repr_prefix()}{{{entries}}}{self._strong_note()}"
+        shown = f"{self._weakly_repr_prefix()}{{{entries}}}{self._weakly_strong_note()}"
         return f"<{type(self).__name__} at {id(self):#x}: {shown}>"
 
-    def _repr_prefix(self) -> str:
+    def _weakly_repr_prefix(self) -> str:
         return ""
 
 
@@ -329,7 +323,7 @@ class _KeyMapping(StdlibInternals, _WeakMapping[K, V]):
 
     __slots__ = ()
 
-    def _begin_with(self, content: _Source[K, V] | None) -> None:
+    def _weakly_begin_with(self, content: _Source[K, V] | None) -> None:
         if len(self):
             self.clear()
         if content is not None:
@@ -338,9 +332,9 @@ class _KeyMapping(StdlibInternals, _WeakMapping[K, V]):
     @property
     def data(self) -> KeyData[K, V]:
         """The entries by reference to their key, as the standard library keeps them: live."""
-        return KeyData(self, self._table)
+        return KeyData(self, self._weakly_table)
 
-    def _remove_reference(self, wr: ref[K]) -> None:
+    def _weakly_remove_reference(self, wr: ref[K]) -> None:
         self.data.pop(wr, None)
 
 
@@ -356,13 +350,9 @@ class _WeakMembers(StdlibInternals, _Container, _SetBase[T]):
 
     __slots__ = ()
 
-    _iteration = "__iter__"
+    _weakly_iteration = "__iter__"
 
-    if TYPE_CHECKING:  # the table's
-
-        def _extend(self, members: list[Any], /) -> None: ...
-
-    def _begin_with(self, members: Iterable[T] | None) -> None:
+    def _weakly_begin_with(self, members: Iterable[T] | None) -> None:
         if len(self):
             self.clear()
         if members is not None:
@@ -370,28 +360,28 @@ class _WeakMembers(StdlibInternals, _Container, _SetBase[T]):
 
     def copy(self) -> Self:
         """Return a new set of this type with the same live members. O(n)."""
-        new: Self = self._made(self.__class__, self)
+        new: Self = self._weakly_made(self.__class__, self)
         return new
 
     def __copy__(self) -> Self:
         """Return a set with the same members and attributes."""
         new = self.copy()
-        _set_attributes(new, self.__getstate__())
+        set_attributes(new, self.__getstate__())
         return new
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a set with the same members, and copies of the attributes."""
         memo[id(self)] = new = self.copy()
-        _set_attributes(new, deepcopy(self.__getstate__(), memo))
+        set_attributes(new, deepcopy(self.__getstate__(), memo))
         return new
 
-    def _content(self) -> tuple[list[Any], ...]:
+    def _weakly_content(self) -> tuple[list[Any], ...]:
         return (list(self),)
 
     @recursive_repr()
     def __repr__(self) -> str:
         members = ", ".join(map(repr, self))
-        shown = f"{{{members}}}{self._strong_note()}" if members else ""
+        shown = f"{{{members}}}{self._weakly_strong_note()}" if members else ""
         return f"{type(self).__name__}({shown})"
 
     # Adding and removing many. Others are read whole before anything changes, so a member
@@ -399,13 +389,13 @@ class _WeakMembers(StdlibInternals, _Container, _SetBase[T]):
 
     def update(self, *others: Iterable[T]) -> None:
         """Add the members of all others. O(n)."""
-        if type(self).add is not self._plain.add:  # a subclass wants to hear of each
+        if type(self).add is not self._weakly_plain.add:  # a subclass wants to hear of each
             for member in chain.from_iterable(others):
                 self.add(member)
-        elif len(others) == 1 and self._can_merge(others[0]):
-            self._merge(others[0])
+        elif len(others) == 1 and self._weakly_can_merge(others[0]):
+            self._weakly_table._merge(self, others[0])
         else:
-            self._extend(list(chain.from_iterable(others)))
+            self._weakly_table._extend(self, list(chain.from_iterable(others)))
 
     def __ior__(self, other: Iterable[T]) -> Self:  # type: ignore[override, misc]  # cannot widen
         self.update(other)
@@ -422,7 +412,7 @@ class _WeakMembers(StdlibInternals, _Container, _SetBase[T]):
 
     def intersection_update(self, *others: Iterable[Any]) -> None:
         """Keep only the members that all others have too. O(n)."""
-        for kept in [self._members(other) for other in others]:
+        for kept in [self._weakly_members(other) for other in others]:
             for member in self:
                 if member not in kept:
                     self.discard(member)
@@ -433,7 +423,7 @@ class _WeakMembers(StdlibInternals, _Container, _SetBase[T]):
 
     def symmetric_difference_update(self, other: Iterable[T]) -> None:
         """Remove the members that both have and add those that only the other has. O(n)."""
-        for member in list(self._members(other)):
+        for member in list(self._weakly_members(other)):
             if member in self:
                 self.discard(member)
             else:
@@ -460,11 +450,11 @@ class _WeakMembers(StdlibInternals, _Container, _SetBase[T]):
     def intersection(self, *others: Iterable[Any]) -> Self:
         """Return a new set with the members that all others have too. O(n).
 
-        Of two equal objects it holds the other's, like the standard library.
+        Of two that are equal, not the same, it holds the other's, like the standard library.
         """
         new = self
         for other in others:
-            new = self._made(self.__class__, list(filter(new.__contains__, other)))
+            new = self._weakly_made(self.__class__, list(filter(new.__contains__, other)))
         return new if others else self.copy()
 
     def symmetric_difference(self, other: Iterable[Any]) -> Any:
@@ -488,13 +478,13 @@ class _WeakMembers(StdlibInternals, _Container, _SetBase[T]):
     def __ror__(self, other: Set[T]) -> Self:
         if not isinstance(other, Set):
             return NotImplemented
-        new: Self = self._made(self.__class__, chain(other, self))
+        new: Self = self._weakly_made(self.__class__, chain(other, self))
         return new
 
     def __rsub__(self, other: Set[T]) -> Self:
         if not isinstance(other, Set):
             return NotImplemented
-        new: Self = self._made(self.__class__, [each for each in other if each not in self])
+        new: Self = self._weakly_made(self.__class__, [each for each in other if each not in self])
         return new
 
     def __rand__(self, other: Set[T]) -> Self:
@@ -511,25 +501,25 @@ class _WeakMembers(StdlibInternals, _Container, _SetBase[T]):
 
     def issubset(self, other: Iterable[Any]) -> bool:
         """Tell whether the other has every member of this one. O(n)."""
-        members = self._members(other)
+        members = self._weakly_members(other)
         return len(self) <= len(members) and all(map(members.__contains__, self))
 
     def issuperset(self, other: Iterable[Any]) -> bool:
         """Tell whether this one has every member of the other. O(n)."""
-        return all(map(self.__contains__, self._members(other)))
+        return all(map(self.__contains__, self._weakly_members(other)))
 
     def __le__(self, other: Iterable[Any]) -> bool:
         return self.issubset(other)
 
     def __lt__(self, other: Iterable[Any]) -> bool:
-        members = self._members(other)
+        members = self._weakly_members(other)
         return len(self) < len(members) and all(map(members.__contains__, self))
 
     def __ge__(self, other: Iterable[Any]) -> bool:
         return self.issuperset(other)
 
     def __gt__(self, other: Iterable[Any]) -> bool:
-        members = self._members(other)
+        members = self._weakly_members(other)
         return len(members) < len(self) and all(map(self.__contains__, members))
 
     def __eq__(self, other: object) -> bool:
@@ -539,15 +529,15 @@ class _WeakMembers(StdlibInternals, _Container, _SetBase[T]):
 
     __hash__: ClassVar[None]  # type: ignore[assignment]  # mutable, like set
 
-    def _members(self, other: Iterable[Any]) -> Any:
+    def _weakly_members(self, other: Iterable[Any]) -> Any:
         """The members of another set, compared as ours and held meanwhile.
 
         Raises TypeError if one is of a type that we cannot hold.
         """
-        if isinstance(other, self._plain):
+        if isinstance(other, self._weakly_plain):
             return other
-        members: Any = _Identities(other) if self._by_identity else set(other)
-        if not self._lenient:
+        members: Any = _Identities(other) if self._weakly_by_identity else set(other)
+        if not self._weakly_lenient:
             for example in {type(member): member for member in members}.values():
                 ref(example)
         return members
@@ -555,28 +545,28 @@ class _WeakMembers(StdlibInternals, _Container, _SetBase[T]):
     @property
     def data(self) -> SetData[T]:
         """The references to the members, as the standard library keeps them: live."""
-        return SetData(self, self._table)
+        return SetData(self, self._weakly_table)
 
-    def _remove_reference(self, wr: ref[T]) -> None:
+    def _weakly_remove_reference(self, wr: ref[T]) -> None:
         self.data.discard(wr)
 
 
 class _Identities:
     """Some objects as a set that tells them apart by identity."""
 
-    __slots__ = ("_members",)
+    __slots__ = ("_by_id",)
 
     def __init__(self, members: Iterable[Any]) -> None:
-        self._members = {id(member): member for member in members}
+        self._by_id = {id(member): member for member in members}
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._by_id)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._members.values())
+        return iter(self._by_id.values())
 
     def __contains__(self, member: object) -> bool:
-        return id(member) in self._members
+        return id(member) in self._by_id
 
 
 # Dictionaries with weak keys
@@ -595,10 +585,10 @@ class WeakKeyDictionary(WeakKeyTable[K, V], _KeyMapping[K, V]):  # pyright: igno
     constant time and are atomic under threads.
     """
 
-    _table = WeakKeyTable
+    _weakly_table = WeakKeyTable
 
     def __init__(self, dict: _Source[K, V] | None = None) -> None:
-        self._begin_with(dict)
+        self._weakly_begin_with(dict)
 
     if TYPE_CHECKING:  # what those of the bases give here
 
@@ -632,10 +622,10 @@ class EphemeronDictionary(EphemeronTable[K, V], _KeyMapping[K, V]):  # pyright: 
     atomic under threads.
     """
 
-    _table = EphemeronTable
+    _weakly_table = EphemeronTable
 
     def __init__(self, dict: _Source[K, V] | None = None) -> None:
-        self._begin_with(dict)
+        self._weakly_begin_with(dict)
 
     if TYPE_CHECKING:  # what those of the bases give here
 
@@ -689,17 +679,17 @@ class WeakDefaultDictionary(EphemeronDictionary[K, V]):
                 f"default_factory must be callable or None, not '{type(default_factory).__name__}'"
             )
         self.default_factory = default_factory
-        self._begin_with(dict)
+        self._weakly_begin_with(dict)
 
     def __missing__(self, key: K) -> V:
         if self.default_factory is None:
             raise KeyError(key)
         return self.setdefault(key, self.default_factory())
 
-    def _empty(self, cls: Any) -> Any:
-        return self._made(cls, self.default_factory)
+    def _weakly_empty(self, cls: Any) -> Any:
+        return self._weakly_made(cls, self.default_factory)
 
-    def _repr_prefix(self) -> str:
+    def _weakly_repr_prefix(self) -> str:
         return f"{self.default_factory!r}, "
 
     if TYPE_CHECKING:  # what those of the bases give here
@@ -740,11 +730,11 @@ class WeakIdKeyDictionary(WeakIdKeyTable[K, V], _KeyMapping[K, V]):  # pyright: 
     atomic under threads.
     """
 
-    _table = WeakIdKeyTable
-    _by_identity = True
+    _weakly_table = WeakIdKeyTable
+    _weakly_by_identity = True
 
     def __init__(self, dict: _Source[K, V] | None = None) -> None:
-        self._begin_with(dict)
+        self._weakly_begin_with(dict)
 
     if TYPE_CHECKING:  # what those of the bases give here
 
@@ -774,9 +764,9 @@ class WeakValueDictionary(WeakValueTable[K, V], StdlibInternals, _WeakMapping[K,
     Look-ups, stores and removals take constant time and are atomic under threads.
     """
 
-    _table = WeakValueTable
-    _weak_keys = False
-    _weak_values = True
+    _weakly_table = WeakValueTable
+    _weakly_weak_keys = False
+    _weakly_weak_values = True
 
     @overload
     def __init__(self, other: _Source[K, V] = (), /) -> None: ...
@@ -817,9 +807,9 @@ class WeakValueDictionary(WeakValueTable[K, V], StdlibInternals, _WeakMapping[K,
     @property
     def data(self) -> ValueData[K, V]:
         """The references to the values by key, as the standard library keeps them: live."""
-        return ValueData(self, self._table)
+        return ValueData(self, self._weakly_table)
 
-    def _remove_reference(self, wr: KeyedRef[K, V]) -> None:
+    def _weakly_remove_reference(self, wr: KeyedRef[K, V]) -> None:
         self.get(wr.key)  # an entry found dead is removed; one that lives is not for us
 
 
@@ -835,8 +825,8 @@ class WeakKeyValueDictionary(WeakKeyValueTable[K, V], _WeakMapping[K, V]):  # py
     stores and removals take constant time and are atomic under threads.
     """
 
-    _table = WeakKeyValueTable
-    _weak_values = True
+    _weakly_table = WeakKeyValueTable
+    _weakly_weak_values = True
 
     def __init__(self, dict: _Source[K, V] | None = None) -> None:
         if len(self):
@@ -872,10 +862,10 @@ class WeakSet(WeakSetTable[T], _WeakMembers[T]):
     removals take constant time and are atomic under threads.
     """
 
-    _table = WeakSetTable
+    _weakly_table = WeakSetTable
 
     def __init__(self, data: Iterable[T] | None = None) -> None:
-        self._begin_with(data)
+        self._weakly_begin_with(data)
 
     if TYPE_CHECKING:  # what those of the bases give here
 
@@ -898,11 +888,11 @@ class WeakIdSet(WeakIdSetTable[T], _WeakMembers[T]):
     Look-ups, insertions and removals take constant time and are atomic under threads.
     """
 
-    _table = WeakIdSetTable
-    _by_identity = True
+    _weakly_table = WeakIdSetTable
+    _weakly_by_identity = True
 
     def __init__(self, data: Iterable[T] | None = None) -> None:
-        self._begin_with(data)
+        self._weakly_begin_with(data)
 
     if TYPE_CHECKING:  # what those of the bases give here
 

@@ -22,7 +22,8 @@ holds what, and then takes it for held: an entry whose value reaches its key
 
 import gc
 import time
-from typing import Any, Generic, NamedTuple, TypeVar
+from copy import deepcopy
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from ._implementation import WeakIdKeyTable, collect_ephemerons, collections, ephemeron_counts
 
@@ -66,6 +67,19 @@ class Ephemeron(Generic[K, V]):
         shown = "dead" if pair is None else f"key={pair[0]!r}, value=..."
         return f"<{type(self).__name__} at {id(self):#x}; {shown}>"
 
+    def __copy__(self) -> Self:
+        return self  # it never changes
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return an ephemeron of the same key and a copy of the value."""
+        pair = self.pair()
+        if pair is None:
+            return self
+        memo[id(self)] = new = type(self).__new__(type(self))
+        new._entry = WeakIdKeyTable()
+        new._entry[pair[0]] = deepcopy(pair[1], memo)
+        return new
+
     def __reduce__(self) -> Any:
         raise TypeError(f"cannot pickle '{type(self).__name__}' object: its key would be lost")
 
@@ -106,7 +120,7 @@ def collect() -> int:
     more, also while the automatic collector is disabled. The time is that of at least one full
     collection. While another thread collects, it waits for it; inside a collection (in a
     finalizer) it only drops entries. Entries that other threads' collections drop meanwhile
-    are counted too.
+    are counted too, and while other threads remove entries it may repeat more often.
     """
     before = stats = ephemeron_stats()
     while True:

@@ -19,12 +19,12 @@ step, or is made anew if another came first. There are no locks: user code can r
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from contextlib import suppress
 from copy import copy, deepcopy
 from functools import partial
 from itertools import count, filterfalse, islice, repeat
-from operator import is_not
 from reprlib import recursive_repr
 from typing import (
     TYPE_CHECKING,
@@ -54,7 +54,7 @@ _next_number = count(1).__next__
 
 # In place of a member that is gone; a lenient list can have None as a member.
 _GONE: Any = object()
-_is_there: Callable[[object], bool] = partial(is_not, _GONE)
+_is_there: Callable[[object], bool] = partial(operator.is_not, _GONE)
 
 _NEAR = 4  # so few places from an end, a member is found without knowing all the order
 
@@ -111,12 +111,13 @@ class WeakList(MutableSequence[T]):
     _table: WeakValueTable[int, T]
     _arrangement: _Arrangement
     # The numbers in order, once somebody needed them. A change puts an empty list here when it
-    # is done, so that what somebody found before goes into one that nobody reads.
+    # is done, so that what somebody found before goes into one that nobody reads. It puts one
+    # here at its start, too: what is known might look right before the change is done.
     _numbers: list[list[int]]
 
     __hash__: ClassVar[None]  # type: ignore[assignment]  # mutable, like list
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         self._table = WeakValueTable()
         self._arrangement = _Arrangement()
@@ -129,14 +130,14 @@ class WeakList(MutableSequence[T]):
         self.extend(iterable)
 
     @classmethod
-    def lenient(cls: Callable[P, C], *args: P.args, **kwargs: P.kwargs) -> C:
+    def lenient(cls: Callable[P, C], /, *args: P.args, **kwargs: P.kwargs) -> C:
         """Return a new list that holds strongly what cannot be weakly referenced.
 
         Takes the arguments of the constructor. All else is as in a list made by it; its
         slices, copies and sums are lenient, too.
         """
         self: Any = cast(Any, cls).__new__(cls, *args, **kwargs)
-        self._table._hold_strongly()
+        self._table._weakly_hold_strongly()
         self.__init__(*args, **kwargs)
         return cast(C, self)
 
@@ -145,12 +146,12 @@ class WeakList(MutableSequence[T]):
         return self._table.strong_count()
 
     @property
-    def _lenient(self) -> bool:
-        return self._table._lenient  # pyright: ignore[reportPrivateUsage]  # ours
+    def _weakly_lenient(self) -> bool:
+        return self._table._weakly_lenient  # pyright: ignore[reportPrivateUsage]  # ours
 
     def _like(self, members: Iterable[T2]) -> WeakList[T2]:
         """A list, of no subclass, as lenient as this one."""
-        new: WeakList[T2] = _new(WeakList, self._lenient)
+        new: WeakList[T2] = _new(WeakList, self._weakly_lenient)
         new.extend(members)
         return new
 
@@ -170,9 +171,11 @@ class WeakList(MutableSequence[T]):
         return newest
 
     def _find_order(self) -> list[int]:
+        # Counted first: if one dies meanwhile, those beyond the arrangement are looked for.
+        length = len(self._table)
         arranged = self._order().numbers
         numbers = list(filter(self._table.__contains__, list(arranged)))
-        if len(numbers) < len(self._table):
+        if len(numbers) < length:
             numbers += filterfalse(arranged.__contains__, self._table)
         return numbers
 
@@ -193,6 +196,7 @@ class WeakList(MutableSequence[T]):
         while True:
             order = self._order()
             arrangement = _Arrangement(change(self._find_order()))
+            self._numbers = []
             if order.replace(arrangement):
                 self._numbers = []
                 return
@@ -224,6 +228,18 @@ class WeakList(MutableSequence[T]):
                 arranged.pop(cast(int, last), None)
         return None
 
+    def _at(self, position: int, ask: Callable[[int], T2], message: str) -> T2:
+        """What `ask` gives for the number at a position, or for the one that is there now if
+        that one is gone: `ask` gives _GONE then. Raises IndexError if there is none."""
+        while True:
+            number = self._number_at(position)
+            if number is None:
+                raise IndexError(message)
+            found = ask(number)
+            if found is not _GONE:
+                return found
+            self._numbers = []  # the order that is known, if it was that, is an old one
+
     # Reading
 
     def __len__(self) -> int:
@@ -251,13 +267,7 @@ class WeakList(MutableSequence[T]):
     def __getitem__(self, index: SupportsIndex | slice) -> T | WeakList[T]:
         if isinstance(index, slice):
             return self._like(self._visit(self._in_order()[index]))
-        while True:
-            number = self._number_at(index.__index__())
-            if number is None:
-                raise IndexError("list index out of range")
-            member = self._get(number)
-            if member is not _GONE:  # it may die on the way
-                return member
+        return self._at(_subscript(index), self._get, "list index out of range")
 
     def __contains__(self, value: object) -> bool:
         members: Iterator[Any] = iter(self)
@@ -280,7 +290,7 @@ class WeakList(MutableSequence[T]):
 
     @recursive_repr()
     def __repr__(self) -> str:
-        count = self.strong_count() if self._lenient else 0
+        count = self.strong_count() if self._weakly_lenient else 0
         note = f" ({count} held strongly)" if count else ""
         members = ", ".join(map(repr, self))
         shown = f"[{members}]{note}" if members else ""
@@ -291,12 +301,14 @@ class WeakList(MutableSequence[T]):
     def _add(self, members: list[T]) -> list[int]:
         """Puts members at the end, all or none, and returns their numbers."""
         numbers = [_next_number() for _ in members]
+        self._numbers = []
         self._table._extend(numbers, members)  # pyright: ignore[reportPrivateUsage]  # ours
         self._numbers = []
         return numbers
 
     def append(self, value: T) -> None:
         """Put a member at the end. O(1)."""
+        self._numbers = []
         self._table[_next_number()] = value
         self._numbers = []
 
@@ -311,7 +323,7 @@ class WeakList(MutableSequence[T]):
 
     def insert(self, index: SupportsIndex, value: T) -> None:
         """Put a member before the one at a position. O(n)."""
-        position = index.__index__()
+        position = operator.index(index)
         numbers = self._add([value])
         if position < len(self) - 1:
             self._arrange(lambda found: _replaced(found, slice(position, position), numbers)[0])
@@ -322,17 +334,16 @@ class WeakList(MutableSequence[T]):
     def __setitem__(self, index: slice, value: Iterable[T]) -> None: ...
     def __setitem__(self, index: SupportsIndex | slice, value: Any) -> None:
         if isinstance(index, slice):
-            self._set_slice(index, list(value))
+            # Of plain ints, so that nothing can be wrong with it when the members are here.
+            bounds = (index.start, index.stop, index.step)
+            ints = [None if bound is None else operator.index(bound) for bound in bounds]
+            self._set_slice(slice(*ints), list(value))
             return
-        while True:
-            number = self._number_at(index.__index__())
-            if number is None:
-                raise IndexError("list assignment index out of range")
-            # Held, so that it does not die before its successor has its place.
-            old = self._get(number)
-            if old is not _GONE:
-                self._table[number] = value
-                return
+
+        def replace(number: int) -> object:
+            return self._table._replace(number, value) or _GONE  # pyright: ignore[reportPrivateUsage]  # ours
+
+        self._at(_subscript(index), replace, "list assignment index out of range")
 
     def _set_slice(self, places: slice, members: list[T]) -> None:
         new = self._add(members)
@@ -345,7 +356,7 @@ class WeakList(MutableSequence[T]):
 
         try:
             self._arrange(change)
-        except ValueError:  # too many or too few for an extended slice
+        except BaseException:  # such as ValueError: too many or too few for an extended slice
             old = new
             raise
         finally:
@@ -368,17 +379,12 @@ class WeakList(MutableSequence[T]):
 
         Raises IndexError if there is none. O(1) for the last, else O(n).
         """
-        position = index.__index__()
+        position = operator.index(index)
         if position == -1 and not self._order().numbers:
             with suppress(KeyError):
                 return self._table.popitem()[1]
-        while True:
-            number = self._number_at(position)
-            if number is None:
-                raise IndexError("pop index out of range" if len(self) else "pop from empty list")
-            member = self._take(number)
-            if member is not _GONE:  # it may die on the way, or somebody else gets it
-                return member
+        message = "pop index out of range" if len(self) else "pop from empty list"
+        return self._at(position, self._take, message)
 
     def remove(self, value: Any) -> None:
         """Remove the first member that is or equals `value`. Raises ValueError if there is
@@ -393,17 +399,13 @@ class WeakList(MutableSequence[T]):
             # The comparison may have run anything, so that it may be gone.
             if self._take(number) is not _GONE:
                 return
+            self._numbers = []
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
         if isinstance(index, slice):
             self._remove(self._in_order()[index])
             return
-        while True:
-            number = self._number_at(index.__index__())
-            if number is None:
-                raise IndexError("list assignment index out of range")
-            if self._take(number) is not _GONE:
-                return
+        self._at(_subscript(index), self._take, "list assignment index out of range")
 
     # Changing the order
 
@@ -453,7 +455,7 @@ class WeakList(MutableSequence[T]):
     __rmul__ = __mul__
 
     def __imul__(self, times: SupportsIndex) -> Self:
-        more = times.__index__() - 1
+        more = operator.index(times) - 1
         if more < 0:
             self.clear()
         else:
@@ -471,7 +473,7 @@ class WeakList(MutableSequence[T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The members are not among the arguments: one of them may refer to the list.
-        return _new, (type(self), self._lenient), self.__getstate__(), iter(list(self))
+        return _new, (type(self), self._weakly_lenient), self.__getstate__(), iter(list(self))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a list with the same members, and copies of the attributes."""
@@ -498,8 +500,14 @@ def _new(cls: type[WeakList[T]], lenient: bool) -> WeakList[T]:
     """An empty list. Pickles name this function."""
     self = cls.__new__(cls)
     if lenient:
-        self._table._hold_strongly()  # pyright: ignore[reportPrivateUsage]  # ours
+        self._table._weakly_hold_strongly()  # pyright: ignore[reportPrivateUsage]  # ours
     return self
+
+
+def _subscript(index: SupportsIndex) -> int:
+    if not hasattr(type(index), "__index__"):
+        raise TypeError(f"list indices must be integers or slices, not '{type(index).__name__}'")
+    return operator.index(index)
 
 
 def _replaced(numbers: list[int], places: slice, new: list[int]) -> tuple[list[int], list[int]]:

@@ -204,8 +204,9 @@ class attribute(WeakAttribute[T, D]):
     was there. All take constant time; each is atomic under threads. In a finalizer that the
     collector calls, the interpreter may have cleared the reference already.
 
-    The instance keeps the reference under the name of the attribute with `_` before and
-    `_ref` behind. A class with `__slots__` needs a slot of that name, here `_parent_ref`
+    The instance keeps the reference under the name of the attribute with `_` before, unless it
+    begins with one, and `_ref` behind. A class with `__slots__` needs a slot of that name, here
+    `_parent_ref`
     (without, assigning raises TypeError and says so); it needs `__weakref__` only to be
     referred to itself. From a slot it is read twice as fast as from a `__dict__`.
 
@@ -237,8 +238,20 @@ class attribute(WeakAttribute[T, D]):
             raise TypeError(
                 f"cannot use one weak attribute under two names ({self._name!r} and {name!r})"
             )
-        self._bind(owner, name, _storage_name(name), _AttributeRef)
-        setattr(owner, f"_{name.lstrip('_')}_keeper", _Keeper(self, name))
+        storage = _storage_name(name)
+        for cls in owner.__mro__:
+            for other in vars(cls).values():
+                if (
+                    isinstance(other, attribute)
+                    and other._storage == storage
+                    and other._name != name
+                ):
+                    raise TypeError(
+                        f"weak attributes {other._name!r} and {name!r} of class "
+                        f"'{owner.__name__}' would be kept in one place: rename one"
+                    )
+        self._bind(owner, name, storage, _AttributeRef)
+        setattr(owner, f"{storage}_keeper", _Keeper(self, name))
 
     def _seen_from_class(self, owner: type) -> Self:
         # attrs deletes from a class without slots whatever it can read under a field's name.
