@@ -21,6 +21,7 @@ from support import (
     COMPARING,
     DROP_IN,
     KINDS,
+    PYPY,
     REPEATS,
     CollidingMember,
     EqualMember,
@@ -680,7 +681,7 @@ def test_subclass_in_a_cycle_through_its_attribute(kind: Kind) -> None:
     del mine, Mine
     gc_collect_harder()
     assert watch() is None
-    assert class_watch() is None
+    assert PYPY or class_watch() is None  # whose caches can hold a class for a while
     assert len(kept) == 3
 
 

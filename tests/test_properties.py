@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from support import Member, gc_collect_harder, let_die
+from support import PYPY, Member, gc_collect_harder, let_die
 
 from weakly import (
     EphemeronDictionary,
@@ -297,7 +297,7 @@ class ContainerMachine(RuleBasedStateMachine):
         cyclic = self.owned[token].other is not None
         del self.owned[token]
         let_die()
-        if watch() is not None and not cyclic:
+        if watch() is not None and not cyclic and not PYPY:  # where frames can hold it for a while
             # Only an iterator written in Python may hold what it yielded last.
             assert any(token in entry.tokens for each in self.iterators for entry in each.visited)
 
@@ -324,7 +324,7 @@ class ContainerMachine(RuleBasedStateMachine):
             if cycle & open_ones:
                 open_ones |= cycle
         for entry in self.live():
-            assert entry.token in self.owned or entry.token in open_ones
+            assert PYPY or entry.token in self.owned or entry.token in open_ones
 
     # rules: iterators
 
