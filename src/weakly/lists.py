@@ -38,6 +38,7 @@ from typing import (
     overload,
 )
 
+from ._attributes import set_attributes
 from ._implementation import WeakValueTable
 
 if TYPE_CHECKING:
@@ -478,11 +479,7 @@ class WeakList(MutableSequence[T]):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a list with the same members, and copies of the attributes."""
         memo[id(self)] = new = copy(self)
-        state = deepcopy(self.__getstate__(), memo)
-        attributes, slots = state if isinstance(state, tuple) else (state, None)
-        copies: dict[str, Any] = {**(attributes or {}), **(slots or {})}
-        for name, value in copies.items():
-            setattr(new, name, value)
+        set_attributes(new, deepcopy(self.__getstate__(), memo))
         return new
 
     def _check(self) -> None:
