@@ -7,10 +7,12 @@ import weakref
 from typing import Any
 
 import pytest
-from support import Member, check_runs, gc_collect_harder, let_die, run_python
+from support import PYPY, Member, check_runs, gc_collect_harder, let_die, run_python
 
 import weakly
 from weakly import EphemeronDictionary, IdRef, WeakKeyDictionary, WeakSet, WeakValueDictionary
+
+needs_hooks = pytest.mark.skipif(not hasattr(gc, "callbacks"), reason="no hooks of the collector")
 
 
 class Colliding:
@@ -115,7 +117,7 @@ def test_keyed_ref_whose_key_is_the_callback_of_another_table() -> None:
         assert weakly.implementation == "c"
 
 
-@pytest.mark.skipif(not hasattr(gc, "callbacks"), reason="no hooks of the collector")
+@needs_hooks
 def test_inserting_after_the_hooks_were_cleared_takes_linear_time() -> None:
     """While it is unknown whether a collection runs, a table may not be searched each time."""
     hooks = gc.callbacks[:]
@@ -141,7 +143,7 @@ def test_inserting_after_the_hooks_were_cleared_takes_linear_time() -> None:
     let_die()
 
 
-@pytest.mark.skipif(not hasattr(gc, "callbacks"), reason="no hooks of the collector")
+@needs_hooks
 def test_a_hook_of_the_collector_that_equals_everything() -> None:
     """It was taken for ours, so that a finalizer's insertions were counted for ever."""
 
@@ -303,7 +305,13 @@ def test_a_key_that_is_reached_through_the_dict_of_the_value(shared: bool) -> No
     assert vars(other)["key"] is watch() if shared else namespace["key"] is watch()
 
 
-@pytest.mark.parametrize("clear", ["", "gc.callbacks.clear()"])
+@pytest.mark.parametrize(
+    "clear",
+    [
+        "",
+        pytest.param("gc.callbacks.clear()", marks=needs_hooks),
+    ],
+)
 def test_collect_in_a_finalizer_of_a_collection_whose_start_nobody_saw(clear: str) -> None:
     """It waited for ever for what it took for another thread's collection."""
     result = run_python(
@@ -339,6 +347,7 @@ def test_identity_references_of_a_subclass_with_a_comparison_of_its_own() -> Non
     assert Ordered(member) in {reference}
 
 
+@pytest.mark.skipif(PYPY, reason="every class there has weak references")
 def test_a_weak_attribute_whose_default_is_replaced_while_it_is_compared() -> None:
     class Default:
         __slots__ = ()  # cannot be weakly referenced
