@@ -12,6 +12,8 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
+import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -26,6 +28,7 @@ C_CORE = weakly.implementation == "c"
 DEBUG_BUILD = hasattr(sys, "gettotalrefcount")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 REPEATS = 10 if PYPY or FREE_THREADED else 40  # of what needs a collection each time
+TIMEOUT = 30  # seconds, of what must not hang
 COUNTS_REFERENCES = not PYPY  # an object without references is gone at once, or nearly so
 
 
@@ -296,6 +299,32 @@ def check_holds(kind: Kind, container: Any, expected: Iterable[Any]) -> None:
     assert all(one is other for one, other in zip(found, expected, strict=True)), (found, expected)
     for member in expected:
         assert kind.has(container, member), member
+
+
+def run_all(*work: Callable[[], object]) -> list[Any]:
+    """What each gives or raises, run in threads that all end."""
+    results: list[Any] = [None] * len(work)
+
+    def run(at: int) -> None:
+        try:
+            results[at] = work[at]()
+        except BaseException as error:
+            results[at] = error
+
+    threads = [threading.Thread(target=run, args=(at,), daemon=True) for at in range(len(work))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    assert not any(thread.is_alive() for thread in threads), "a thread hangs"
+    return results
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.001)
 
 
 def environment(**changes: str | None) -> dict[str, str]:

@@ -15,6 +15,7 @@ import pytest
 from support import (
     KINDS,
     PYPY,
+    TIMEOUT,
     EqualMember,
     Kind,
     Member,
@@ -24,13 +25,14 @@ from support import (
     kinds,
     let_die,
     members,
+    run_all,
+    wait_until,
 )
 
 from weakly import WeakDefaultDictionary, WeakIdKeyDictionary, WeakKeyDictionary, _flights
 
 MAPPINGS = [kind for kind in KINDS if kind.shape != "set"]
 mappings = kinds(MAPPINGS)
-TIMEOUT = 30
 
 
 @pytest.fixture(autouse=True)
@@ -50,32 +52,6 @@ class Scene:
 
     def ask(self, factory: Callable[[], Any] | None = None) -> Any:
         return self.table.get_or_create(self.key, factory or (lambda: self.value))
-
-
-def run_all(*work: Callable[[], object]) -> list[Any]:
-    """What each gives or raises, run in threads that all end."""
-    results: list[Any] = [None] * len(work)
-
-    def run(at: int) -> None:
-        try:
-            results[at] = work[at]()
-        except BaseException as error:
-            results[at] = error
-
-    threads = [threading.Thread(target=run, args=(at,), daemon=True) for at in range(len(work))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(TIMEOUT)
-    assert not any(thread.is_alive() for thread in threads), "a thread hangs"
-    return results
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.001)
 
 
 def waiting() -> int:

@@ -52,7 +52,8 @@ hook_call(PyObject *capsule, PyObject *const *args, Py_ssize_t nargs)
         SHARED_ADD(&hook->started, 1);
     }
     if (starts && hook->state != NULL && nargs > 1
-        && SHARED_LOAD(&hook->state->newest_ephemeral) != NULL
+        && (SHARED_LOAD(&hook->state->newest_ephemeral) != NULL
+            || SHARED_LOAD(&hook->state->newest_cache) != NULL)
         && PyDict_Check(args[1])) {
         PyObject *generation = PyDict_GetItemString(args[1], "generation");
         long number = generation == NULL ? -1 : PyLong_AsLong(generation);

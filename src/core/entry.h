@@ -16,13 +16,11 @@
 
 #include "state.h"
 
-struct Table;
-
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
-    struct Table *table;        /* borrowed; NULL once the table is gone */
-    MUTEX_FIELD(mutex)          /* guards `table` */
+    void *owner;                /* a Table or a Cache, borrowed; NULL once it is gone */
+    MUTEX_FIELD(mutex)          /* guards `owner` */
 } DeathCallback;
 
 typedef struct {
@@ -332,14 +330,14 @@ static PyType_Spec strong_ref_spec = {
 
 /* DeathCallback. Not tracked by the collector: it owns nothing. */
 
-/* `call` is what hears of a death: it is in table.h. */
+/* `call` is what hears of a death: it is the owner's. */
 static DeathCallback *
-death_callback_new(State *state, struct Table *table, vectorcallfunc call)
+death_callback_new(State *state, void *owner, vectorcallfunc call)
 {
     DeathCallback *self = PyObject_New(DeathCallback, state->death_callback_type);
     if (self != NULL) {
         self->vectorcall = call;
-        self->table = table;
+        self->owner = owner;
 #ifdef Py_GIL_DISABLED
         self->mutex = (PyMutex){0};
 #endif
@@ -347,12 +345,12 @@ death_callback_new(State *state, struct Table *table, vectorcallfunc call)
     return self;
 }
 
-/* Called by a table on its way out: whoever dies from now on tells nobody. */
+/* Called by the owner on its way out: whoever dies from now on tells nobody. */
 static void
 death_callback_detach(DeathCallback *self)
 {
     MUTEX_LOCK(self, mutex);
-    self->table = NULL;
+    self->owner = NULL;
     MUTEX_UNLOCK(self, mutex);
 }
 

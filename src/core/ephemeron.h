@@ -1,4 +1,4 @@
-/* Ephemerons: the entries of ephemeral tables whose keys live only by such entries.
+/* Ephemerons: the entries of ephemeral tables and of caches whose keys live only by such entries.
  *
  * The contract: an entry lives while its key is reachable through strong references other than
  * values of ephemeral entries whose own keys are dead. (B. Hayes, Ephemerons: a new
@@ -26,6 +26,9 @@
  * What the collector does not track is never entered either; as keys, such objects have nodes
  * all the same (`odd_keys`), or their entries could never be found dead.
  *
+ * The entry of a cache (cache.h) can have several keys, its weak items: it dies with any of them,
+ * and what it owns lives once all do. It waits for one of them at a time.
+ *
  * Two kinds of object can be outlived by a part of them that takes over what they hold, and
  * does not refer to them: a generator by its frame, and an object by its dict (compat.h). If
  * anybody else may have that part, the whole counts as held from outside. */
@@ -33,6 +36,7 @@
 #ifndef WEAKLY_EPHEMERON_H
 #define WEAKLY_EPHEMERON_H
 
+#include "cache.h"
 #include "table.h"
 
 #define NONE UINT32_MAX
@@ -42,15 +46,17 @@ typedef struct {
     uintptr_t gc_word;          /* the word of its head that the node's number is kept in */
     int32_t outside;            /* references not accounted for; INT32_MAX: more than counted */
     uint32_t waiting;           /* the first of the entries that wait for this key, or NONE */
-    uint32_t link;              /* step 1: the generator that met it last; 2: its table's number */
+    uint32_t link;              /* step 1: the generator that met it last; 2: its table's or
+                                 * cache's number */
     uint8_t is_leaf;            /* counts as live, and is not entered */
-    uint8_t is_table;
+    uint8_t is_table, is_cache;
     uint8_t is_live;
 } Node;
 
 typedef struct {
-    PyObject **row;
-    uint32_t table;             /* its number */
+    PyObject **row;             /* of a table, or NULL */
+    Entry *entry;               /* of a cache, or NULL */
+    uint32_t owner;             /* the table's or the cache's number */
     uint32_t next;              /* the next that waits for the same key, or NONE */
 } Waiting;
 
@@ -66,13 +72,16 @@ typedef struct {
     size_t depth;
     Table **tables;             /* those with values that may reach something */
     size_t table_count;
+    Cache **caches;
+    size_t cache_count;
     uint32_t generator;         /* the number of the one that is being entered, or NONE */
     PyObject *globals, *builtins; /* of the function that is being entered */
     PyTypeObject *type;         /* the last type that was asked for, and what it is */
     bool is_leaf_type;
     bool failed;                /* for want of memory */
-    Taken *dead;                /* the entries that were taken out */
-    Py_ssize_t dead_count, overcounted;
+    Taken *dead;                /* the entries that were taken out of tables */
+    Entry *dead_entries;        /* and of caches, a chain */
+    Py_ssize_t dead_count, dropped, overcounted;
 } Walk;
 
 /* Nodes */
@@ -266,6 +275,10 @@ node_enter(Walk *walk, uint32_t number, visitproc visit)
         rows_visit_strong_refs((Rows *)object, visit, walk);
         return;
     }
+    if (UNLIKELY(type == walk->state->memo_type)) {
+        (void)cache_visit((Cache *)object, visit, walk, false);
+        return;
+    }
     if (type == &PyFunction_Type) {
         walk->globals = ((PyFunctionObject *)object)->func_globals;
         walk->builtins = ((PyFunctionObject *)object)->func_builtins;
@@ -297,20 +310,88 @@ is_ephemeron(Walk *walk, PyObject **row)
                   **end_ = row_at((table)->rows, KEY, (table)->rows->used);                  \
          row < end_; row += row_words(KEY))
 
+/* As is_ephemeron(), for an entry of a cache. */
+static bool
+is_ephemeral_entry(Walk *walk, Entry *entry)
+{
+    bool walked = walk->map_used > 0 || is_walked(entry->value);
+    for (Py_ssize_t i = 0; entry->has_weak_items && i < entry->count; i++) {
+        Item *item = &entry->items[i];
+        if (item->ref == NULL) {
+            walked |= is_walked(item->object);
+        }
+        else if (ref_address(item->ref) != item->object || Py_REFCNT(item->object) <= 0) {
+            return false;
+        }
+    }
+    return entry->has_weak_items && walked;
+}
+
+/* Visits what an entry of a cache owns. */
+static int
+entry_visit(Entry *entry, visitproc visit, Walk *walk)
+{
+    int status = visit(entry->value, walk);
+    for (Py_ssize_t i = 0; status == 0 && i < entry->count; i++) {
+        if (entry->items[i].ref == NULL) {
+            status = visit(entry->items[i].object, walk);
+        }
+    }
+    return status;
+}
+
+/* Gives a key that the collector does not track a node. */
 static void
-count_from_values(Walk *walk)
+odd_key_node(Walk *walk, PyObject *key)
+{
+    if (!is_walked(key) && !walk->failed && node_of(walk, key, false) == NONE) {
+        (void)node_new(walk, key, false);
+    }
+}
+
+static void
+count_from_caches(Walk *walk)
+{
+    for (size_t i = 0; i < walk->cache_count; i++) {
+        FOR_ENTRIES(walk->caches[i], entry) {
+            if (is_ephemeral_entry(walk, entry) && entry_visit(entry, count_visit, walk) < 0) {
+                return;
+            }
+        }
+    }
+}
+
+static void
+find_odd_keys(Walk *walk)
 {
     for (size_t i = 0; i < walk->table_count; i++) {
         if (walk->tables[i]->odd_keys) {
             FOR_ROWS(walk->tables[i], row) {
                 PyObject *key = row[SUBJECT];
-                if (row[REF] != NULL && ref_address(row[REF]) == key && !is_strong_ref(row[REF])
-                    && !is_walked(key) && !walk->failed && node_of(walk, key, false) == NONE) {
-                    (void)node_new(walk, key, false);
+                if (row[REF] != NULL && ref_address(row[REF]) == key && !is_strong_ref(row[REF])) {
+                    odd_key_node(walk, key);
                 }
             }
         }
     }
+    for (size_t i = 0; i < walk->cache_count; i++) {
+        if (walk->caches[i]->odd_keys) {
+            FOR_ENTRIES(walk->caches[i], entry) {
+                for (Py_ssize_t j = 0; j < entry->count; j++) {
+                    Item *item = &entry->items[j];
+                    if (item->ref != NULL && ref_address(item->ref) == item->object) {
+                        odd_key_node(walk, item->object);
+                    }
+                }
+            }
+        }
+    }
+}
+
+static void
+count_from_values(Walk *walk)
+{
+    find_odd_keys(walk);
     for (size_t i = 0; i < walk->table_count && !walk->failed; i++) {
         FOR_ROWS(walk->tables[i], row) {
             if (is_ephemeron(walk, row) && count_visit(row[STRONG], walk) < 0) {
@@ -318,6 +399,7 @@ count_from_values(Walk *walk)
             }
         }
     }
+    count_from_caches(walk);
     for (size_t number = 0; number < walk->count && !walk->failed; number++) {
         node_enter(walk, (uint32_t)number, count_visit);
     }
@@ -358,6 +440,29 @@ table_node(Walk *walk, uint32_t table)
                    is_walked((PyObject *)walk->tables[table]));
 }
 
+static uint32_t
+cache_node(Walk *walk, uint32_t cache)
+{
+    return node_of(walk, (PyObject *)walk->caches[cache],
+                   is_walked((PyObject *)walk->caches[cache]));
+}
+
+/* Makes an entry wait for a key. */
+static void
+wait_for(Walk *walk, uint32_t key, Waiting entry)
+{
+    Waiting *waiting = with_room(walk->waiting, sizeof(Waiting), walk->waiting_count,
+                                 &walk->waiting_room);
+    if (waiting == NULL) {
+        walk->failed = true;
+        return;
+    }
+    walk->waiting = waiting;
+    entry.next = walk->nodes[key].waiting;
+    waiting[walk->waiting_count] = entry;
+    walk->nodes[key].waiting = (uint32_t)walk->waiting_count++;
+}
+
 /* Of the entries of a table: if the table lives, so do the values whose keys do; those whose keys
  * are not known to live can be made to wait for them. */
 static void
@@ -374,16 +479,67 @@ table_scan(Walk *walk, uint32_t table, bool lives, bool wait)
             }
         }
         else if (wait) {
-            Waiting *waiting = with_room(walk->waiting, sizeof(Waiting), walk->waiting_count,
-                                         &walk->waiting_room);
-            if (waiting == NULL) {
-                walk->failed = true;
-                return;
+            wait_for(walk, key, (Waiting){.row = row, .owner = table});
+        }
+    }
+}
+
+/* The first key of an entry of a cache that is not known to live, or NONE. */
+static uint32_t
+entry_key(Walk *walk, Entry *entry)
+{
+    for (Py_ssize_t i = 0; i < entry->count; i++) {
+        PyObject *key = entry->items[i].object;
+        if (entry->items[i].ref != NULL) {
+            uint32_t number = node_of(walk, key, is_walked(key));
+            if (!is_live(walk, number)) {
+                return number;
             }
-            walk->waiting = waiting;
-            Node *node = &walk->nodes[key];
-            walk->waiting[walk->waiting_count] = (Waiting){row, table, node->waiting};
-            node->waiting = (uint32_t)walk->waiting_count++;
+        }
+    }
+    return NONE;
+}
+
+/* As table_scan(), of a cache. */
+static void
+cache_scan(Walk *walk, uint32_t cache, bool lives, bool wait)
+{
+    FOR_ENTRIES(walk->caches[cache], entry) {
+        if (!is_ephemeral_entry(walk, entry)) {
+            continue;
+        }
+        uint32_t key = entry_key(walk, entry);
+        if (key != NONE) {
+            if (wait) {
+                wait_for(walk, key, (Waiting){.entry = entry, .owner = cache});
+            }
+        }
+        else if (lives) {
+            (void)entry_visit(entry, live_visit, walk);
+        }
+    }
+}
+
+/* A key lives: so may what waits for it. */
+static void
+stop_waiting(Walk *walk, Node *node)
+{
+    for (uint32_t i = node->waiting, next; i != NONE; i = next) {
+        Waiting *waiting = &walk->waiting[i];
+        next = waiting->next;
+        if (waiting->row != NULL) {
+            if (is_live(walk, table_node(walk, waiting->owner))) {
+                live_visit(waiting->row[STRONG], walk);
+            }
+            continue;
+        }
+        uint32_t key = entry_key(walk, waiting->entry);
+        if (key != NONE) {
+            waiting->next = walk->nodes[key].waiting;
+            walk->nodes[key].waiting = i;
+        }
+        else if (is_live(walk, cache_node(walk, waiting->owner))) {
+            (void)entry_visit(waiting->entry, live_visit, walk);
         }
     }
 }
@@ -413,6 +569,14 @@ find_live(Walk *walk)
         }
         table_scan(walk, i, is_live(walk, number), true);
     }
+    for (uint32_t i = 0; i < walk->cache_count; i++) {
+        uint32_t number = cache_node(walk, i);
+        if (number != NONE) {
+            walk->nodes[number].is_cache = true;
+            walk->nodes[number].link = i;
+        }
+        cache_scan(walk, i, is_live(walk, number), true);
+    }
     while (walk->depth > 0 && !walk->failed) {
         uint32_t number = walk->stack[--walk->depth];
         Node *node = &walk->nodes[number];
@@ -420,21 +584,38 @@ find_live(Walk *walk)
         if (node->is_table) {
             table_scan(walk, node->link, true, false);
         }
-        for (uint32_t i = node->waiting; i != NONE; i = walk->waiting[i].next) {
-            if (is_live(walk, table_node(walk, walk->waiting[i].table))) {
-                live_visit(walk->waiting[i].row[STRONG], walk);
-            }
+        if (node->is_cache) {
+            cache_scan(walk, node->link, true, false);
         }
+        stop_waiting(walk, node);
     }
 }
 
 /* Step 3 */
 
+/* Is an entry that waited one of a table, and dead? */
 ALWAYS_INLINE bool
 is_dead(Walk *walk, size_t waiting)
 {
+    if (walk->waiting[waiting].row == NULL) {
+        return false;
+    }
     PyObject *key = walk->waiting[waiting].row[SUBJECT];
     return !is_live(walk, node_of(walk, key, is_walked(key)));
+}
+
+static void
+take_dead_from_caches(Walk *walk)
+{
+    for (size_t i = 0; i < walk->waiting_count; i++) {
+        Entry *entry = walk->waiting[i].entry;
+        if (entry != NULL && entry_key(walk, entry) != NONE) {
+            cache_take(walk->caches[walk->waiting[i].owner], entry);
+            entry->chain = walk->dead_entries;
+            walk->dead_entries = entry;
+            walk->dropped++;
+        }
+    }
 }
 
 /* Calls nobody; what was taken out is owned by the walk. */
@@ -455,9 +636,10 @@ take_dead(Walk *walk)
     for (size_t i = 0; i < walk->waiting_count; i++) {
         Place at = {NULL, 0};
         if (is_dead(walk, i)) {
-            Table *table = walk->tables[walk->waiting[i].table];
+            Table *table = walk->tables[walk->waiting[i].owner];
             if (table_find_ref(table, KEY, walk->waiting[i].row[REF], &at)) {
                 walk->dead[walk->dead_count++] = table_take(table, KEY, at);
+                walk->dropped++;
             }
         }
     }
@@ -467,32 +649,45 @@ take_dead(Walk *walk)
 static void
 walk_all(Walk *walk)
 {
-    size_t count = 0;
+    size_t count = 0, cache_count = 0;
     bool odd_keys = false;
     for (Table *table = walk->state->newest_ephemeral; table != NULL; table = table->older) {
         count++;
         odd_keys |= table->odd_keys;
     }
+    for (Cache *cache = walk->state->newest_cache; cache != NULL; cache = cache->older) {
+        cache_count++;
+        odd_keys |= cache->odd_keys;
+    }
     walk->tables = PyMem_RawMalloc((count + 1) * sizeof(Table *));
-    if (walk->tables == NULL) {
+    walk->caches = PyMem_RawMalloc((cache_count + 1) * sizeof(Cache *));
+    if (walk->tables == NULL || walk->caches == NULL) {
+        PyMem_RawFree(walk->tables);
+        PyMem_RawFree(walk->caches);
         return;
+    }
+    for (Cache *cache = walk->state->newest_cache; cache != NULL; cache = cache->older) {
+        walk->caches[walk->cache_count++] = cache;
     }
     for (Table *table = walk->state->newest_ephemeral; table != NULL; table = table->older) {
         if (table->live > 0 && (table->rows->traced || odd_keys)) {
             walk->tables[walk->table_count++] = table;
         }
     }
-    if (walk->table_count > 0 && walk->table_count < NONE) {
+    if (walk->table_count + walk->cache_count > 0 && walk->table_count < NONE
+        && walk->cache_count < NONE) {
         count_from_values(walk);
         if (!walk->failed) {
             find_live(walk);
         }
         if (!walk->failed) {
             take_dead(walk);
+            take_dead_from_caches(walk);
         }
         nodes_forget(walk);
     }
     PyMem_RawFree(walk->tables);
+    PyMem_RawFree(walk->caches);
     PyMem_RawFree(walk->nodes);
     PyMem_RawFree(walk->map);
     PyMem_RawFree(walk->waiting);
@@ -525,7 +720,7 @@ ephemerons_walk(State *state)
     MUTEX_LOCK(state, ephemeral_mutex);
     state->walks++;
     state->objects_walked += (Py_ssize_t)walk.count;
-    state->entries_dropped += walk.dead_count;
+    state->entries_dropped += walk.dropped;
     state->overcounted += walk.overcounted;
     state->walk_seconds += end - start;
     state->last_walk_seconds = end - start;
@@ -535,7 +730,12 @@ ephemerons_walk(State *state)
         taken_release(walk.dead[i], KEY);
     }
     PyMem_RawFree(walk.dead);
-    return walk.dead_count;
+    while (walk.dead_entries != NULL) {
+        Entry *entry = walk.dead_entries;
+        walk.dead_entries = entry->chain;
+        entry_free(entry);
+    }
+    return walk.dropped;
 }
 
 /* The collector is about to start. Before each full collection there is a walk, as the
@@ -569,6 +769,10 @@ ephemeron_counts(PyObject *module, PyObject *Py_UNUSED(ignored))
     for (Table *table = state->newest_ephemeral; table != NULL; table = table->older) {
         tables++;
         entries += SHARED_COUNT(&table->live);
+    }
+    for (Cache *cache = state->newest_cache; cache != NULL; cache = cache->older) {
+        tables++;
+        entries += SHARED_COUNT(&cache->count);
     }
     Py_ssize_t walks = state->walks, objects = state->objects_walked;
     Py_ssize_t dropped = state->entries_dropped, overcounted = state->overcounted;

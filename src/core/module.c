@@ -5,6 +5,9 @@
 #include "state.h"
 
 #include "attribute.h"
+#include "cache.h"
+#include "cachedmember.h"
+#include "cachetable.h"
 #include "collector.h"
 #include "container.h"
 #include "entry.h"
@@ -13,8 +16,10 @@
 #include "idref.h"
 #include "iterator.h"
 #include "mapping.h"
+#include "memo.h"
 #include "set.h"
 #include "table.h"
+#include "window.h"
 
 /* Makes a type, NULL on failure. If it has a name that users import, adds it to the module. */
 static PyTypeObject *
@@ -55,7 +60,9 @@ core_exec(PyObject *module)
         || (state->rows_type = add_type(module, &rows_spec, NULL, false)) == NULL
         || (state->iterator_type = add_type(module, &iterator_spec, NULL, false)) == NULL
         || (state->table_type = add_type(module, &table_spec, NULL, false)) == NULL
-        || (state->finalizer_type = add_type(module, &finalizer_spec, NULL, true)) == NULL) {
+        || (state->finalizer_type = add_type(module, &finalizer_spec, NULL, true)) == NULL
+        || (state->call_ref_type = add_type(module, &call_ref_spec, ref_type, false)) == NULL
+        || (state->memo_type = add_type(module, &memo_spec, NULL, true)) == NULL) {
         return -1;
     }
     for (size_t i = 0; i < Py_ARRAY_LENGTH(tables); i++) {
@@ -65,12 +72,23 @@ core_exec(PyObject *module)
         }
         Py_DECREF(type);
     }
-    PyTypeObject *attribute_type = add_type(module, &attribute_spec, NULL, true);
-    if (attribute_type == NULL) {
+    PyType_Spec *const others[] = {
+        &attribute_spec, &method_spec, &property_spec, &cachetable_spec,
+    };
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(others); i++) {
+        PyTypeObject *type = add_type(module, others[i], NULL, true);
+        if (type == NULL) {
+            return -1;
+        }
+        Py_DECREF(type);
+    }
+    PyObject *functools = PyImport_ImportModule("functools");
+    if (functools == NULL) {
         return -1;
     }
-    Py_DECREF(attribute_type);
-    return collector_init(state);
+    state->cache_info_type = PyObject_GetAttrString(functools, "_CacheInfo");
+    Py_DECREF(functools);
+    return state->cache_info_type == NULL ? -1 : collector_init(state);
 }
 
 static int
@@ -85,6 +103,9 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT((PyObject *)state->iterator_type);
     Py_VISIT((PyObject *)state->table_type);
     Py_VISIT((PyObject *)state->finalizer_type);
+    Py_VISIT((PyObject *)state->call_ref_type);
+    Py_VISIT((PyObject *)state->memo_type);
+    Py_VISIT(state->cache_info_type);
     Py_VISIT(state->gc_callbacks);
     Py_VISIT(state->gc_hook);
     return 0;
@@ -105,6 +126,9 @@ core_free(void *module)
     Py_CLEAR(state->iterator_type);
     Py_CLEAR(state->table_type);
     Py_CLEAR(state->finalizer_type);
+    Py_CLEAR(state->call_ref_type);
+    Py_CLEAR(state->memo_type);
+    Py_CLEAR(state->cache_info_type);
     Py_CLEAR(state->str_missing);
 }
 

@@ -5,6 +5,7 @@
 
 #include "compat.h"
 
+struct Cache;
 struct Finalizer;
 struct Hook;
 struct Table;
@@ -18,6 +19,9 @@ typedef struct {
     PyTypeObject *iterator_type;
     PyTypeObject *table_type;
     PyTypeObject *finalizer_type;
+    PyTypeObject *call_ref_type;
+    PyTypeObject *memo_type;
+    PyObject *cache_info_type;         /* functools' named tuple */
     PyObject *str_missing;             /* "__missing__" */
 
     /* collector.h */
@@ -28,6 +32,7 @@ typedef struct {
 
     /* ephemeron.h */
     struct Table *newest_ephemeral;    /* the ephemeral tables in use: a list, borrowed */
+    struct Cache *newest_cache;        /* the caches with weak items: the same */
     Py_ssize_t walks, objects_walked, entries_dropped, overcounted;
     double walk_seconds;               /* of all walks */
     double last_walk_seconds, last_walk_end;

@@ -1212,7 +1212,7 @@ death_callback(PyObject *self, Kind kind, PyObject *const *args, size_t nargsf,
     PyObject *ref = args[0];
     Taken taken = {NULL, NULL};
     MUTEX_LOCK(callback, mutex);
-    Table *table = callback->table;
+    Table *table = callback->owner;
     if (LIKELY(table != NULL)) {
         PyTypeObject *type = kind == VALUE ? table->state->keyed_ref_type : &_PyWeakref_RefType;
         Py_BEGIN_CRITICAL_SECTION(table);
@@ -1272,7 +1272,7 @@ keyed_ref_key(PyObject *self, void *Py_UNUSED(closure))
         Place at = {NULL, 0};
         key = NULL;
         MUTEX_LOCK(callback, mutex);
-        Table *table = callback->table;
+        Table *table = callback->owner;
         if (table != NULL) {
             Py_BEGIN_CRITICAL_SECTION(table);
             if (table->kind == VALUE && table_find_ref(table, VALUE, self, &at)) {

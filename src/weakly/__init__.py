@@ -1,7 +1,7 @@
 """Weak references for Python, done properly: a drop-in for `weakref` at near-`dict` speed."""
 
 from ._implementation import implementation
-from .caching import Interner
+from .caching import Interner, WeakCache, cache, cached_method, cached_property
 from .containers import (
     EphemeronDictionary,
     WeakDefaultDictionary,
@@ -16,6 +16,7 @@ from .ephemerons import Ephemeron, EphemeronStats, collect, ephemeron_stats
 from .finalization import finalize
 from .installation import install, uninstall
 from .lists import WeakList
+from .memory import MemoryPressure, MemoryWatch, check_memory, on_memory_pressure
 from .references import (
     CallableProxyType,
     IdRef,
@@ -45,9 +46,12 @@ __all__ = [
     "Interner",
     "KeyedRef",
     "List",
+    "MemoryPressure",
+    "MemoryWatch",
     "ProxyType",
     "ProxyTypes",
     "ReferenceType",
+    "WeakCache",
     "WeakDefaultDictionary",
     "WeakIdKeyDictionary",
     "WeakIdSet",
@@ -58,6 +62,10 @@ __all__ = [
     "WeakSet",
     "WeakValueDictionary",
     "attribute",
+    "cache",
+    "cached_method",
+    "cached_property",
+    "check_memory",
     "collect",
     "ephemeron_stats",
     "finalize",
@@ -65,6 +73,7 @@ __all__ = [
     "getweakrefs",
     "implementation",
     "install",
+    "on_memory_pressure",
     "proxy",
     "ref",
     "supports_weakrefs",

@@ -1,38 +1,68 @@
-"""Single flight: of many threads that ask a mapping for the same missing key, one makes the value.
+"""Single flight: of many threads that ask for the same missing value, one makes it.
 
-A flight is one call of a factory. The others wait for it to land. No lock is held while
+A flight is one making of a value. The others wait for it to land. No lock is held while
 anybody's code runs, nor anywhere else: a collection can start finalizers, and a signal its
-handler, between any two steps, and either may ask for a key itself. So what the threads share
+handler, between any two steps, and either may ask for a value itself. So what the threads share
 are dicts and lists, and each step is one operation on one of them, which is atomic.
+
+Whoever makes a value calls the user's function itself, so that there are no frames of ours
+between the two:
+
+    flight = Flight(place)
+    try:
+        value = flight.begin()
+        if value is ABSENT:
+            value = flight.store(function())
+        return value
+    finally:
+        flight.end()
+
+Runs of coroutine functions (`_runs.py`) have the same places.
 """
 
 import os
 from _thread import LockType, allocate_lock, get_ident
-from collections.abc import Callable
-from typing import Any, TypeVar
+from itertools import repeat
+from typing import Any
+from weakref import ref
 
-__all__ = ["fly"]
+__all__ = [
+    "ABSENT",
+    "CallPlace",
+    "Flight",
+    "KeyPlace",
+    "Place",
+    "agree",
+    "can_be_referenced",
+]
 
-V = TypeVar("V")
-
-_ABSENT: Any = object()
+ABSENT: Any = object()
 
 
-class _Place:
-    """A key in a mapping, compared as the mapping compares it."""
+class Place:
+    """Where a value belongs. Two are equal if they are the same to what holds the value."""
 
-    __slots__ = ("by_identity", "hash", "key", "left", "mapping")
-
-    def __init__(self, mapping: Any, key: object, by_identity: bool) -> None:
-        self.mapping = mapping
-        self.key = key
-        self.by_identity = by_identity
-        self.hash = hash((id(mapping), id(key) if by_identity else key))
-        self.left = False
+    __slots__ = ("hash", "holder", "left")
+    asks_for_itself: str  # what is wrong then
+    holder: Any
+    hash: int
+    left: bool
 
     def leave(self) -> None:
         """From now on it equals only itself, so that it is found without anybody's code."""
         self.left = True
+
+    def find(self) -> Any:
+        """The value that is there, or ABSENT."""
+        raise NotImplementedError
+
+    def store(self, value: Any) -> Any:
+        """Stores a value, unless there is one; returns the one that is there then."""
+        raise NotImplementedError
+
+    def is_same(self, other: Any) -> bool:
+        """Whether another one, in the same holder, is this place."""
+        raise NotImplementedError
 
     def __hash__(self) -> int:
         return self.hash
@@ -40,26 +70,116 @@ class _Place:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        if not isinstance(other, _Place) or self.mapping is not other.mapping:
+        if not isinstance(other, Place) or self.holder is not other.holder:
             return False
-        if self.left or other.left:
+        if self.left or other.left or self.hash != other.hash:
             return False
-        if self.key is other.key:
-            return True
-        return not self.by_identity and bool(self.key == other.key)
+        return self.is_same(other)
 
 
-class _Flight:
-    """One call of a factory by one thread, and the threads that wait for it."""
+class KeyPlace(Place):
+    """A key in a mapping, compared as the mapping compares it."""
 
-    __slots__ = ("gates", "owner", "value")
+    __slots__ = ("by_identity", "key")
+    asks_for_itself = "get_or_create(): the factory asks for the very key whose value it is to make"
 
-    def __init__(self) -> None:
+    def __init__(self, mapping: Any, key: object, by_identity: bool) -> None:
+        self.holder = mapping
+        self.key = key
+        self.by_identity = by_identity
+        self.hash = hash((id(mapping), id(key) if by_identity else key))
+        self.left = False
+
+    def find(self) -> Any:
+        return self.holder.get(self.key, ABSENT)
+
+    def store(self, value: Any) -> Any:
+        return self.holder.setdefault(self.key, value)
+
+    def is_same(self, other: "KeyPlace") -> bool:
+        return self.key is other.key or (not self.by_identity and bool(self.key == other.key))
+
+
+class CallPlace(Place):
+    """A call of a memoised function, compared as the memo compares it."""
+
+    __slots__ = ("args", "kwargs")
+    asks_for_itself = "a cached function asks for the result of the very call that is to make it"
+
+    def __init__(self, memo: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.holder = memo
+        self.args = args
+        self.kwargs = kwargs
+        self.hash = hash((id(memo), memo._hash(args, kwargs)))
+        self.left = False
+
+    def find(self) -> Any:
+        return self.holder._find(self.args, self.kwargs, ABSENT)
+
+    def store(self, value: Any) -> Any:
+        return self.holder._store(self.args, self.kwargs, value)
+
+    def is_same(self, other: "CallPlace") -> bool:
+        if len(self.args) != len(other.args) or list(self.kwargs) != list(other.kwargs):
+            return False
+        parameters = self.holder.cache_parameters()
+        typed, by_identity = parameters["typed"], parameters["by"] == "identity"
+        mine = (*self.args, *self.kwargs.values())
+        theirs = (*other.args, *other.kwargs.values())
+        return all(map(agree, mine, theirs, repeat(typed), repeat(by_identity)))
+
+
+def agree(mine: Any, theirs: Any, typed: bool, by_identity: bool) -> bool:
+    """Whether two arguments are the same to a memo."""
+    if mine is theirs:
+        return True
+    if typed and type(mine) is not type(theirs):
+        return False
+    if by_identity and (can_be_referenced(mine) or can_be_referenced(theirs)):
+        return False
+    return bool(mine == theirs)
+
+
+def can_be_referenced(obj: object) -> bool:
+    """Whether there can be weak references to an object."""
+    try:
+        ref(obj)
+    except TypeError:
+        return False
+    return True
+
+
+class Flight:
+    """One making of a value by one thread, and the threads that wait for it."""
+
+    __slots__ = ("gates", "owner", "place", "value")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self.owner = get_ident()
-        self.value: Any = _ABSENT  # stays so if the flight fails
+        self.value: Any = ABSENT  # stays so if the flight fails
         self.gates: list[LockType | None] = []  # of those who wait; None: it has landed
 
-    def land(self) -> None:
+    def begin(self) -> Any:
+        """Returns the value that is there, that of another flight if there is one, or ABSENT:
+        then it is for the caller to make."""
+        while (other := _flights.setdefault(self.place, self)) is not self:
+            other.wait()
+            if other.value is not ABSENT:
+                return other.value
+        self.value = self.place.find()  # somebody may have been faster
+        return self.value
+
+    def store(self, value: Any) -> Any:
+        """Stores the value that was made; returns that which is there then."""
+        self.value = self.place.store(value)
+        return self.value
+
+    def end(self) -> None:
+        """Lands, also if it never began. Needs no deeper calls than `begin`: where that has
+        succeeded, there is enough of the stack for this, too."""
+        self.place.leave()
+        _flights.pop(self.place, None)
         self.gates.append(None)
         for gate in self.gates:
             if gate is not None:
@@ -73,9 +193,7 @@ class _Flight:
         """Returns when it has landed. Raises RuntimeError where that could never be."""
         me = get_ident()
         if self.owner == me:
-            raise RuntimeError(
-                "get_or_create(): the factory asks for the very key whose value it is to make"
-            )
+            raise RuntimeError(self.place.asks_for_itself)
         gate = allocate_lock()
         gate.acquire()
         outer = _waiting.get(me)  # of what a finalizer or a signal's handler has interrupted
@@ -85,8 +203,8 @@ class _Flight:
         try:
             if self._waits_for(me):
                 raise RuntimeError(
-                    "get_or_create(): waiting for this key would never end: the thread that "
-                    "makes its value waits for a key whose value this thread is making"
+                    "waiting for this value would never end: the thread that makes it waits for "
+                    "a value that this thread is making"
                 )
             self.gates.append(gate)
             if not self.landed:
@@ -99,8 +217,8 @@ class _Flight:
 
     def _waits_for(self, thread: int) -> bool:
         """Whether it cannot land before this thread goes on."""
-        path: list[_Flight] = []
-        flight: _Flight | None = self
+        path: list[Flight] = []
+        flight: Flight | None = self
         while flight is not None and flight not in path:
             path.append(flight)
             if flight.owner == thread:
@@ -110,31 +228,8 @@ class _Flight:
         return False
 
 
-_flights: dict[_Place, _Flight] = {}
-_waiting: dict[int, _Flight] = {}  # by thread
-
-
-def fly(mapping: Any, key: object, factory: Callable[[], V], by_identity: bool) -> V:
-    """Return the mapping's value for a key; if there is none, the factory's, which is stored.
-
-    Whoever asks for the key meanwhile, in any thread, waits and gets the same. Raises what
-    the factory raises; then one of those that wait calls its own factory.
-    """
-    place, flight = _Place(mapping, key, by_identity), _Flight()
-    try:
-        while (other := _flights.setdefault(place, flight)) is not flight:
-            other.wait()
-            if other.value is not _ABSENT:
-                return other.value  # type: ignore[no-any-return]  # the mapping's
-        value: V = mapping.get(key, _ABSENT)  # somebody may have been faster
-        if value is _ABSENT:
-            value = mapping.setdefault(key, factory())
-        flight.value = value
-        return value
-    finally:
-        place.leave()
-        _flights.pop(place, None)
-        flight.land()
+_flights: dict[Place, Flight] = {}
+_waiting: dict[int, Flight] = {}  # by thread
 
 
 def _forget_other_threads() -> None:

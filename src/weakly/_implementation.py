@@ -12,10 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __all__ = [
+    "CacheTable",
+    "CachedMethod",
+    "CachedProperty",
     "EphemeronTable",
     "Finalizer",
     "IdRef",
     "KeyedRef",
+    "Memo",
     "WeakAttribute",
     "WeakIdKeyTable",
     "WeakIdSetTable",
@@ -63,10 +67,14 @@ def _use_c_core() -> bool:
 
 if TYPE_CHECKING or _use_c_core():
     from ._core import (
+        CachedMethod,
+        CachedProperty,
+        CacheTable,
         EphemeronTable,
         Finalizer,
         IdRef,
         KeyedRef,
+        Memo,
         WeakAttribute,
         WeakIdKeyTable,
         WeakIdSetTable,
@@ -86,6 +94,7 @@ if TYPE_CHECKING or _use_c_core():
     implementation = "c"
 else:
     from ._attribute import WeakAttribute
+    from ._caches import CachedMethod, CachedProperty, CacheTable, Memo
     from ._tables import (
         EphemeronTable,
         Finalizer,

@@ -5,6 +5,7 @@
 
 import ast
 import contextlib
+import functools
 import gc
 import io
 import platform
@@ -22,7 +23,15 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from . import WeakKeyDictionary, WeakSet, WeakValueDictionary, finalize, implementation
+from . import (
+    WeakKeyDictionary,
+    WeakSet,
+    WeakValueDictionary,
+    cache,
+    cached_method,
+    finalize,
+    implementation,
+)
 from .installation import original
 
 __all__ = ["tour"]
@@ -148,6 +157,45 @@ print(goodbye.alive)
     ),
 ]
 
+SCENES.append(
+    Scene(
+        "Caches that cannot leak: cached_method and WeakCache",
+        "lru_cache keeps every self; cached_method none. A WeakCache keeps its most useful values.",
+        """\
+import functools, gc, weakref
+
+class OnLruCache:
+    @functools.lru_cache(maxsize=None)
+    def total(self):
+        return 42
+
+class OnWeakly:
+    @weakly.cached_method
+    def total(self):
+        return 42
+
+def left_of(cls):
+    instances = [cls() for _ in range(1000)]
+    alive = weakly.WeakSet(instances)
+    for instance in instances:
+        instance.total()
+    del instance, instances
+    gc.collect()
+    return len(alive)
+
+print(left_of(OnLruCache), "of 1000 instances leak with lru_cache")
+print(left_of(OnWeakly), "of 1000 instances leak with cached_method")
+
+bare, cache = weakref.WeakValueDictionary(), weakly.WeakCache(maxsize=2)
+for number in range(5):
+    bare[number] = User(f"user {number}")
+    cache[number] = User(f"user {number}")
+gc.collect()
+print(len(bare), "users in WeakValueDictionary,", len(cache), "in WeakCache")
+""",
+    )
+)
+
 if implementation == "c":  # the Python tables cannot
     SCENES.append(
         Scene(
@@ -260,6 +308,11 @@ def works() -> list[Work]:
         found.append(Work("all keys die", delete_all, *map(die, keyed[1:])))
     found.append(
         Work("finalize, detach", None, finalizers(original("finalize")), finalizers(finalize))
+    )
+    lru_cache = functools.lru_cache(maxsize=None)
+    found.append(Work("cached(argument)", None, call(lru_cache), call(cache)))
+    found.append(
+        Work("obj.cached_method()", None, call_method(lru_cache), call_method(cached_method))
     )
     return found
 
@@ -383,6 +436,35 @@ def finalizers(finalize_type: Any) -> Measure:
     return timed(run)
 
 
+def answer(_: object) -> int:
+    return 42
+
+
+def call(decorator: Any) -> Measure:
+    """Calls whose results are in the cache."""
+    arguments = things()
+    cached = decorator(answer)
+
+    def run() -> None:
+        for argument in arguments:
+            cached(argument)
+
+    return timed(run)
+
+
+def call_method(decorator: Any) -> Measure:
+    class Owner:
+        cached = decorator(answer)
+
+    owners = [Owner() for _ in range(SIZE)]
+
+    def run() -> None:
+        for owner in owners:
+            owner.cached()
+
+    return timed(run)
+
+
 def measured(work: Work, seconds: float, tell: Callable[[float], None]) -> Timing:
     """Repeat the work for about `seconds`, all three by turns, so that noise hits all alike."""
     subjects = [subject for subject in (work.strong, work.stdlib, work.ours) if subject]
@@ -416,7 +498,7 @@ def show_timings(console: Console, seconds: float) -> None:
         console,
         "How fast is it?",
         f"The same work on {SIZE:,} objects with dict and set, with the standard library's "
-        "weakref, and with weakly.",
+        "weakref (for the cached calls: its functools.lru_cache), and with weakly.",
     )
     timings = measure_all(console, seconds)
     console.print()
@@ -461,9 +543,9 @@ def timing_table(console: Console, timings: list[Timing]) -> Table:
     table.add_column("", no_wrap=whole, overflow="fold")
     if with_times:
         table.caption = "Nanoseconds for each object; medians. Lower is better."
-        for name in ("dict/set", "weakref", "weakly"):
+        for name in ("dict/set", "stdlib", "weakly"):
             table.add_column(name, justify="right")
-    table.add_column("weakly\nvs weakref", justify="right", no_wrap=whole)
+    table.add_column("weakly\nvs stdlib", justify="right", no_wrap=whole)
     table.add_column("weakly\nvs dict/set", justify="right", no_wrap=whole)
     for timing in timings:
         times = (timing.strong, timing.stdlib, timing.ours)

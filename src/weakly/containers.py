@@ -54,7 +54,7 @@ from typing import (
 from weakref import ref
 
 from ._attributes import set_attributes
-from ._flights import fly
+from ._flights import ABSENT, Flight, KeyPlace
 from ._implementation import (
     EphemeronTable,
     KeyedRef,
@@ -93,8 +93,6 @@ T2 = TypeVar("T2")
 
 # What a dictionary can be filled from.
 _Source: TypeAlias = "SupportsKeysAndGetItem[K, V] | Iterable[tuple[K, V]]"
-
-_ABSENT: Any = object()
 
 
 def _container(cls: type[C]) -> type[C]:
@@ -220,10 +218,17 @@ class _WeakMapping(_Container, MutableMapping[K, V]):
         Raises RuntimeError if the factory asks for the same key, and if threads would wait for
         each other's keys for ever; TypeError as storing does. O(1) if the key is there.
         """
-        value: V = self.get(key, _ABSENT)
-        if value is _ABSENT:
-            value = fly(self, key, factory, self._weakly_by_identity)
-        return value
+        value: V = self.get(key, ABSENT)
+        if value is not ABSENT:
+            return value
+        flight = Flight(KeyPlace(self, key, self._weakly_by_identity))
+        try:
+            value = flight.begin()
+            if value is ABSENT:
+                value = flight.store(factory())
+            return value
+        finally:
+            flight.end()
 
     def update(self, other: _Source[K, V] | None = None, /, **kwargs: V) -> None:
         """Take over the entries of a mapping or of an iterable of pairs, then the keywords.
@@ -270,10 +275,10 @@ class _WeakMapping(_Container, MutableMapping[K, V]):
         items = list(sought.items())
         keys, values = map(itemgetter(0), items), list(map(itemgetter(1), items))
         try:
-            found = list(map(finder.get, keys, repeat(_ABSENT)))
+            found = list(map(finder.get, keys, repeat(ABSENT)))
         except TypeError:  # a key that cannot be there
             return False
-        missing = len(finder) != len(values) or any(map(is_, found, repeat(_ABSENT)))
+        missing = len(finder) != len(values) or any(map(is_, found, repeat(ABSENT)))
         return not missing and found == values
 
     __hash__: ClassVar[None]  # type: ignore[assignment]  # mutable, like dict

@@ -2,7 +2,17 @@
 
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
-from weakly import WeakKeyDictionary, WeakMethod, WeakSet, WeakValueDictionary, finalize
+from weakly import (
+    WeakCache,
+    WeakKeyDictionary,
+    WeakMethod,
+    WeakSet,
+    WeakValueDictionary,
+    cache,
+    cached_method,
+    cached_property,
+    finalize,
+)
 
 
 class Key:
@@ -11,6 +21,37 @@ class Key:
 
 def close(name: str) -> None:
     print(name)
+
+
+@cache
+def square(x: int) -> str:
+    return str(x * x)
+
+
+class Page:
+    @cached_method
+    def line(self, number: int) -> str:
+        return str(number)
+
+    @cached_property
+    def length(self) -> int:
+        return 5
+
+
+def mistakes_with_caches(page: Page) -> None:
+    square("3")  # type: ignore[arg-type]
+    square.cache_discard()  # type: ignore[call-arg]
+    number: int = square(3)  # type: ignore[assignment]
+    page.line("3")  # type: ignore[arg-type]
+    page.line.cache_discard(number, 4)  # type: ignore[call-arg]
+    number = page.line(3)  # type: ignore[assignment]
+    Page.line(3)  # type: ignore[call-arg, arg-type]
+    page.length = "5"  # type: ignore[assignment]
+    cache(5)  # type: ignore[call-overload]
+    cache(by="id")  # type: ignore[call-overload]
+    table: WeakCache[str, int] = WeakCache("5")  # type: ignore[arg-type]
+    table[5] = 5  # type: ignore[index]
+    table.get_or_create("a", str)  # type: ignore[arg-type]
 
 
 def mistakes(key: Key) -> None:
