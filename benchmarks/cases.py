@@ -11,7 +11,7 @@ import tracemalloc
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import weakly
@@ -28,6 +28,10 @@ KINDS = {
     "WeakIdKeyDictionary": ("object",),
     "WeakIdSet": ("object",),
     "finalize": ("object",),
+    "WeakCache": ("int", "str"),
+    "cache": ("object",),
+    "cached_method": ("object",),
+    "cached_property": ("object",),
 }
 """The kinds of key of each family, the default first."""
 
@@ -38,15 +42,24 @@ STRONG = {
     "EphemeronDictionary": "dict",
     "WeakIdKeyDictionary": "dict",
     "WeakIdSet": "set",
+    "WeakCache": "dict",
 }
-"""What a program without weak references would use; nothing does the work of finalize."""
+"""What a program without weak references would use; nothing does the work of finalize,
+and for the caching decorators that is `functools` itself."""
 
 NEAREST = {
     "EphemeronDictionary": "WeakKeyDictionary",
     "WeakIdKeyDictionary": "WeakKeyDictionary",
     "WeakIdSet": "WeakSet",
+    "WeakCache": "WeakValueDictionary",
 }
 """What comes nearest in the standard library, where it has nothing of that name."""
+
+DECORATORS = ("cache", "cached_method", "cached_property")
+"""The families that are measured on calls (calls.py), beside `functools`."""
+
+FEW_ONLY = ("WeakCache", *DECORATORS)
+"""The families that are measured with the few entries only."""
 
 _STRONG_TYPES: dict[str, type] = {"dict": dict, "set": set}
 
@@ -121,9 +134,11 @@ class Case:
         self.family = family
         self.side = side
         self.make = container(family, side)
+        if family == "WeakCache" and side == "weakly":
+            self.make = partial(weakly.WeakCache, 2 * entries)  # none leaves
         self.n = entries
         self._make_key = _KEY_MAKERS[kind]
-        self._of_values = family == "WeakValueDictionary"
+        self._of_values = family in ("WeakValueDictionary", "WeakCache")
 
     # --- the objects -----------------------------------------------------------------
 

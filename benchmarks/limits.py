@@ -66,11 +66,15 @@ LIMITS = (
     Limit(_CONTAINERS, ("gc.collect()",), "stdlib", 0.5, many=True),
     Limit(_EPHEMERONS, ("walk, values that refer to their keys",), "strong", 1.5, many=True),
     Limit(_EPHEMERONS, ("walk, values that are numbers",), NANOSECONDS, 20, many=True),
+    Limit(("cache", "cached_method"), ("hit",), "stdlib", 2.0),
     Limit(_EPHEMERONS, ("100 collections of 10,000 objects",), "stdlib", 1.05, many=True),
 )
 
 NEVER_SLOWER = 1.0
 """And no operation takes longer than the standard library's, with any keys and entries."""
+
+NO_PROMISE = ("cache", "cached_method", "cached_property")
+"""But in these families, where the standard library does much less."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def verdicts(results: Results, rows: Iterable[Row]) -> Iterator[Verdict]:
             continue
         applying = [limit for limit in LIMITS if limit.covers(row, version)]
         bases = [(limit.basis, limit.most) for limit in applying]
-        if not any(basis == "stdlib" for basis, _ in bases):
+        if row.family not in NO_PROMISE and not any(basis == "stdlib" for basis, _ in bases):
             bases.append(("stdlib", NEVER_SLOWER))
         for basis, most in bases:
             if basis == NANOSECONDS:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from benchmarks.cases import KINDS, SIDES, STRONG, Case
+from benchmarks.cases import FEW_ONLY, KINDS, SIDES, STRONG
 
 SECONDS = "second"
 BYTES = "byte"
@@ -77,7 +77,7 @@ class Row:
         nodes = (node for text in texts for node in ast.walk(ast.parse(text)))
         return {node.id for node in nodes if isinstance(node, ast.Name)}
 
-    def compiled(self, side: str, case: Case) -> Callable[[int, Callable[[], float]], float]:
+    def compiled(self, side: str, case: object) -> Callable[[int, Callable[[], float]], float]:
         """The function that runs the operation `loops` times and returns what the clock says.
 
         Each side gets code of its own: the interpreter specialises code for the types it
@@ -312,6 +312,58 @@ _FINALIZE = (
 )
 
 
+_CACHE = (
+    Operation("hit, one object", "for key in keys: call(key)"),
+    Operation("hit, one object, bounded", "for key in keys: bounded(key)"),
+    Operation("hit, one number", "for number in numbers: call_with_number(number)"),
+    Operation("hit, an object and a number", "for key in keys: call_with_two(key, 1)"),
+    Operation(
+        "miss, one object",
+        "for key in keys: new(key)",
+        before="new = new_call()",
+        after="del new",
+    ),
+)
+
+_CACHED_METHOD = (
+    Operation("hit, no argument", "for obj in objects: obj.get_value()"),
+    Operation("hit, one number", "for number in numbers: one.add(number)"),
+    Operation(
+        "miss, no argument",
+        "for obj in new: obj.get_value()",
+        before="new = new_objects()",
+        after="del new, obj",
+    ),
+    Operation(
+        "miss, one number",
+        "for number in numbers: new.add(number)",
+        before="new = new_object()",
+        after="del new",
+    ),
+)
+
+_CACHED_PROPERTY = (
+    Operation("read", "for obj in objects: obj.value"),
+    Operation(
+        "first read",
+        "for obj in new: obj.value",
+        before="new = new_objects()",
+        after="del new, obj",
+    ),
+)
+
+# The rows of a mapping that a cache is used for.
+_AS_CACHE = (
+    "lookup",
+    "lookup, absent",
+    "get",
+    "get, absent",
+    "in",
+    "overwrite",
+    "fill",
+    "fill and drop",
+)
+
 _BY_KEY = (
     *_mapping("for key in keys", store="None", change=""),
     *_deaths("del new[oldest()]", "for _ in range(n)", "new.clear()"),
@@ -324,22 +376,28 @@ _OF_MEMBERS = (
     *_STANDING,
 )
 
+_OF_VALUES = (
+    *_mapping(
+        "for key, value in zip(keys, values)",
+        store="value",
+        change="values, others = others, values",
+    ),
+    *_deaths("del new[key]; oldest()", "for key in keys", "new.clear()"),
+    *_STANDING,
+)
+
 OPERATIONS: dict[str, tuple[Operation, ...]] = {
     "WeakKeyDictionary": _BY_KEY,
     "WeakSet": _OF_MEMBERS,
-    "WeakValueDictionary": (
-        *_mapping(
-            "for key, value in zip(keys, values)",
-            store="value",
-            change="values, others = others, values",
-        ),
-        *_deaths("del new[key]; oldest()", "for key in keys", "new.clear()"),
-        *_STANDING,
-    ),
+    "WeakValueDictionary": _OF_VALUES,
     "EphemeronDictionary": (*_BY_KEY, *_EPHEMERONS),
     "WeakIdKeyDictionary": _BY_KEY,
     "WeakIdSet": _OF_MEMBERS,
     "finalize": _FINALIZE,
+    "WeakCache": tuple(operation for operation in _OF_VALUES if operation.name in _AS_CACHE),
+    "cache": _CACHE,
+    "cached_method": _CACHED_METHOD,
+    "cached_property": _CACHED_PROPERTY,
 }
 
 
@@ -348,6 +406,8 @@ def rows(sizes: Sequence[int], *, fast: bool) -> Iterator[Row]:
     many = max(sizes)
     for family, operations in OPERATIONS.items():
         for entries in sizes:
+            if entries == many and family in FEW_ONLY and len(sizes) > 1:
+                continue
             for kind in KINDS[family]:
                 for operation in operations:
                     if _is_row(operation, kind == KINDS[family][0], entries == many, fast) and not (

@@ -45,7 +45,7 @@ _LEFT, _RIGHT = 190, 640
 _ROW, _PANEL, _TOP = 22, 40, 72
 _DOTS = {"strong": "square", "stdlib": "circle", "weakly": "circle"}
 
-_STYLE = """\
+STYLE = """\
   .page { fill: #ffffff } text { font: 13px system-ui, sans-serif; fill: #1f2328 }
   .title { font-size: 17px; font-weight: 600 } .panel { font-weight: 600 }
   .note, .tick { fill: #59636e } .tick, .note { font-size: 12px }
@@ -95,24 +95,24 @@ def svg(results: Results, rows: Sequence[Row]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
         f'width="{_WIDTH}" height="{height}" role="img" aria-label="{escape(title)}">',
-        f"<style>\n{_STYLE}\n</style>",
+        f"<style>\n{STYLE}\n</style>",
         f'<rect class="page" width="{_WIDTH}" height="{height}" rx="8"/>',
-        _text(20, 30, title, "title"),
+        text(20, 30, title, "title"),
         *_legend(results),
     ]
     y = _TOP
     for family, shown in panels:
         bottom = y + _PANEL + _ROW * len(shown)
         parts += _grid(scale, y + _PANEL - 12, bottom - 6)
-        parts.append(_text(20, y + 22, family, "panel"))
+        parts.append(text(20, y + 22, family, "panel"))
         for number, row in enumerate(shown):
             parts += _row(results, row, scale, y + _PANEL + _ROW * number + 4)
         y = bottom
     parts += [
-        _text(scale.place(tick), y + 12, quantity(tick, SECONDS), "tick", "middle")
+        text(scale.place(tick), y + 12, quantity(tick, SECONDS), "tick", "middle")
         for tick in scale.ticks()
     ]
-    parts.append(_text(_LEFT, y + 32, "time of one entry, logarithmic; left is faster", "note"))
+    parts.append(text(_LEFT, y + 32, "time of one entry, logarithmic; left is faster", "note"))
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -129,9 +129,9 @@ def _legend(results: Results) -> list[str]:
     parts: list[str] = []
     x = 20
     for side, name in (("strong", "dict or set"), ("stdlib", "weakref"), ("weakly", "weakly")):
-        parts += [_dot(side, x + 6, 50), _text(x + 18, 54, name)]
+        parts += [_dot(side, x + 6, 50), text(x + 18, 54, name)]
         x += 40 + 7 * len(name)
-    parts.append(_text(_WIDTH - 20, 54, results.title, "note", "end"))
+    parts.append(text(_WIDTH - 20, 54, results.title, "note", "end"))
     return parts
 
 
@@ -146,11 +146,11 @@ def _row(results: Results, row: Row, scale: _Scale, y: float) -> list[str]:
     places = {side: scale.place(results.median(row, side)) for side in row.sides}
     faster = 1 / (results.ratio(row, "stdlib") or 1)
     parts = [
-        _text(_LEFT - 16, y + 4, row.operation.name, anchor="end"),
+        text(_LEFT - 16, y + 4, row.operation.name, anchor="end"),
         f'<line class="span" x1="{min(places.values())}" x2="{max(places.values())}" '
         f'y1="{y}" y2="{y}"/>',
         *(_dot(side, x, y) for side, x in places.items()),
-        _text(_WIDTH - 20, y + 4, f"{faster:.1f} times weakref's speed", "note", "end"),
+        text(_WIDTH - 20, y + 4, f"{faster:.1f} times weakref's speed", "note", "end"),
     ]
     return parts
 
@@ -161,8 +161,8 @@ def _dot(side: str, x: float, y: float) -> str:
     return f'<circle class="{side}" cx="{x:g}" cy="{y:g}" r="5.5"/>'
 
 
-def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
+def text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
     attributes = f' class="{kind}"' if kind else ""
     if anchor != "start":
         attributes += f' text-anchor="{anchor}"'
-    return f'<text x="{x:g}" y="{y:g}"{attributes}>{escape(text)}</text>'
+    return f'<text x="{x:g}" y="{y:g}"{attributes}>{escape(words)}</text>'

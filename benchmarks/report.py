@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cases import KINDS, STRONG
+from benchmarks.cases import DECORATORS, KINDS, STRONG
 from benchmarks.limits import NANOSECONDS, Verdict, verdicts
 from benchmarks.operations import BYTES, OPERATIONS, Row
 from benchmarks.results import Results
@@ -54,9 +54,14 @@ def heading(family: str, entries: int) -> str:
 def columns(family: str) -> list[str]:
     """The heads of a table's columns after the first."""
     if family not in STRONG:
-        return ["weakref", "weakly", "weakly : weakref"]
+        stdlib = _stdlib(family)
+        return [stdlib, "weakly", f"weakly : {stdlib}"]
     strong = STRONG[family]
     return [strong, "weakref", "weakly", f"weakly : {strong}", "weakly : weakref"]
+
+
+def _stdlib(family: str) -> str:
+    return "functools" if family in DECORATORS else "weakref"
 
 
 def cells(results: Results, row: Row) -> list[str]:
@@ -110,7 +115,8 @@ def print_verdicts(results: Results, rows: Iterable[Row], console: Console) -> b
 def basis_name(verdict: Verdict) -> str:
     if verdict.basis == NANOSECONDS:
         return "ns an entry"
-    return "weakref" if verdict.basis == "stdlib" else STRONG[verdict.row.family]
+    family = verdict.row.family
+    return _stdlib(family) if verdict.basis == "stdlib" else STRONG[family]
 
 
 SUMMARY = {
@@ -121,6 +127,7 @@ SUMMARY = {
     "WeakIdKeyDictionary": ("lookup", "in", "fill and drop"),
     "WeakIdSet": ("in", "fill and drop"),
     "finalize": ("create", "detach"),
+    "WeakCache": ("lookup", "fill and drop"),
 }
 """The rows that the README shows."""
 
@@ -135,7 +142,7 @@ def summary(results: Results, rows: Sequence[Row]) -> str:
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
-        shown = row.default_kind and row.label in SUMMARY[row.family]
+        shown = row.default_kind and row.label in SUMMARY.get(row.family, ())
         if row.entries == few and shown and row in results:
             times = [
                 quantity(results.median(row, side), row.operation.unit) if side in row.sides else ""
@@ -183,8 +190,10 @@ writes this page and the plot.
 - "Death" is the last reference to a referent going away, oldest first or all in one
   `list.clear()`. The strong container keeps its objects alive: its time is that of removing
   the entry by hand and of the object's death after it.
-- `EphemeronDictionary`, `WeakIdKeyDictionary` and `WeakIdSet` have no counterpart in
-  `weakref`; beside them stands what comes nearest, `WeakKeyDictionary` or `WeakSet`.
+- `EphemeronDictionary`, `WeakIdKeyDictionary`, `WeakIdSet` and `WeakCache` have no counterpart
+  in `weakref`; beside them stands what comes nearest, `WeakKeyDictionary`, `WeakSet` or
+  `WeakValueDictionary`. Beside the caching decorators stand `functools.cache` (`lru_cache` where
+  a row says bounded) and `functools.cached_property`, which hold their arguments for ever.
 - Bytes are what `tracemalloc` counts for a full container, without the keys and values.
 - Times are for one entry, those of `gc.collect()` for one collection.
 """

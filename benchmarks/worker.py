@@ -30,7 +30,8 @@ from typing import Any
 import pyperf
 
 import weakly
-from benchmarks.cases import SIDES, Case, traced_bytes
+from benchmarks.calls import CallCase
+from benchmarks.cases import DECORATORS, SIDES, Case, traced_bytes
 from benchmarks.operations import BYTES, Row, rows
 
 _KEPT_METADATA = (
@@ -69,7 +70,9 @@ def environment() -> dict[str, Any]:
     }
 
 
-def measure(row: Row, cases: dict[str, Case], rounds: int, budget: float) -> dict[str, Any]:
+def measure(
+    row: Row, cases: dict[str, Case | CallCase], rounds: int, budget: float
+) -> dict[str, Any]:
     """The values of each side, and the loops they were taken with.
 
     One round of all sides, its preparations included, takes about `budget` seconds.
@@ -116,11 +119,12 @@ def work(tasks: Iterable[Row], rounds: int, budget: float, output: Path) -> None
     """Measure rows of one family, kind and size; write one file of results a side."""
     known = environment()
     benchmarks: dict[str, list[pyperf.Benchmark]] = {side: [] for side in SIDES}
-    cases: dict[str, Case] = {}
+    cases: dict[str, Case | CallCase] = {}
     gc.disable()
     for row in tasks:
         if not cases:
-            cases = {side: Case(row.family, side, row.kind, row.entries) for side in row.sides}
+            make = CallCase if row.family in DECORATORS else Case
+            cases = {side: make(row.family, side, row.kind, row.entries) for side in row.sides}
         measured = measure(row, cases, rounds, budget)
         for side, values in measured["values"].items():
             metadata = {

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -20,9 +21,11 @@ if sys.implementation.name != "cpython":
     pytest.skip("the benchmarks are for CPython", allow_module_level=True)
 
 from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import limits, plot, report  # noqa: E402
+from benchmarks import hit_plot, limits, plot, policies, report  # noqa: E402
+from benchmarks.cases import STRONG  # noqa: E402
 from benchmarks.operations import Row, rows  # noqa: E402
 from benchmarks.results import Results, saved  # noqa: E402
+from benchmarks.workloads import traces  # noqa: E402
 
 TINY = command.Settings(
     few=command.Effort(1, 2, budget=0.0), many=command.Effort(1, 1), sizes=(4, 12)
@@ -52,7 +55,7 @@ def test_every_row_has_a_value_a_round_and_side(results: Results) -> None:
         for side in row.sides:
             assert len(results.values(row, side)) == effort.processes * rounds, row.name
         assert (results.ratio(row, "stdlib") or 0) > 0
-        assert (results.ratio(row, "strong") is None) == (row.family == "finalize")
+        assert (results.ratio(row, "strong") is None) == (row.family not in STRONG)
 
 
 def test_another_process_adds_its_rounds(results: Results, folder: Path) -> None:
@@ -145,4 +148,69 @@ def test_each_limit_covers_some_row_and_a_miss_is_told(results: Results) -> None
     kept = command.print_verdicts(results, TINY.rows(), console)
     text = console.export_text()
     assert ("MISSED" not in text) == kept
-    assert all(row.label in text for row in TINY.rows())
+    promised = [row for row in TINY.rows() if row.family not in limits.NO_PROMISE]
+    assert all(row.label in text for row in promised)
+    assert "first read" not in text
+
+
+# Hit rates
+
+
+@pytest.fixture(scope="module")
+def rates() -> policies.Rates:
+    """Of short traces; WeakCache is compared with its simulator on the way."""
+    columns = ("optimum", "LRU", "WeakCache")
+    return policies.measure(traces(15_000), (100, 1_000), columns)
+
+
+def test_a_weak_cache_is_as_good_as_lru_and_far_better_on_scans(rates: policies.Rates) -> None:
+    assert not policies.worse_than_lru(rates)
+    assert rates["scans"][100]["WeakCache"] > 1.25 * rates["scans"][100]["LRU"]
+    assert rates["short loop"][1_000]["LRU"] == 0
+    assert rates["short loop"][1_000]["WeakCache"] > 0.25
+
+
+def test_no_policy_is_better_than_the_optimum() -> None:
+    short = [trace for trace in traces(3_000) if trace.name in ("names", "scans", "short loop")]
+    for by_size in policies.measure(short, (1, 2, 100)).values():
+        for row in by_size.values():
+            assert row["optimum"] >= max(row.values())
+
+
+def test_a_worse_policy_is_told(monkeypatch: pytest.MonkeyPatch, rates: policies.Rates) -> None:
+    class Nothing(policies.RealCache):
+        def request(self, key: int) -> bool:
+            return False
+
+    monkeypatch.setattr(policies, "RealCache", Nothing)
+    with pytest.raises(policies.Disagreement):
+        policies.measure(traces(3_000), (100,), ("WeakCache",))
+    poor = {"names": {100: {**rates["names"][100], "WeakCache": 0.0}}}
+    assert len(policies.worse_than_lru(poor)) == 1
+
+
+def test_the_guide_gets_its_table_and_plot(tmp_path: Path) -> None:
+    about = traces(300)
+    rates = policies.measure(about, (10, 30))
+    guide = tmp_path / "caching.md"
+    guide.write_text(f"before\n{policies.BEGIN}previous\n{policies.END}after\n")
+    for _ in range(2):
+        policies.write_docs(rates, about, tmp_path)
+    text = guide.read_text(encoding="utf-8")
+    assert text.startswith(f"before\n{policies.BEGIN}")
+    assert text.endswith(f"{policies.END}after\n")
+    assert "previous" not in text
+    for trace in about:
+        assert text.count(f"| {trace.name} | 30 |") == 1
+        assert f"- **{trace.name}**" in text
+    root = ElementTree.fromstring((tmp_path / "hit-rates.svg").read_text(encoding="utf-8"))
+    lines = root.findall("{*}polyline")
+    assert len(lines) == len(hit_plot.SHOWN) * (len(about) + 1)  # and the legend
+
+
+def test_the_quick_mode_runs(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(policies, "QUICK_REQUESTS", 500)
+    monkeypatch.setattr(policies, "QUICK_SIZES", (20,))
+    assert policies.main(["--quick"]) in (0, 1)  # such short ones are too noisy to judge
+    shown = capsys.readouterr().out
+    assert all(trace.name in shown for trace in traces(1))
