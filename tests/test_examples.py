@@ -54,6 +54,38 @@ OUTPUTS = {
         closing cat.png
         0 0 0 None
         """,
+    "parsed_files": """\
+        the same source: True
+        looking for hosts in servers.toml
+        parsing servers.toml
+        ['alpha', 'beta'] ['alpha', 'beta'] ['mail', 'web']
+        the same source: False
+        looking for hosts in servers.toml
+        parsing servers.toml
+        ['gamma'] was ['alpha', 'beta']
+        2 sources, 2 lists of hosts
+        1 source, 1 list of hosts
+        """,
+    "image_cache": """\
+        painting cat
+        painting dog
+        painting bird
+        3 images of 19200 bytes are kept
+        painting poster
+        4 images are found, 19200 bytes are kept
+        the same poster: True
+        poster has gone
+        cat has gone
+        ['bird', 'dog'] are kept, of 12800 bytes
+        """,
+    "identity_map": """\
+        ['Alicia', 'Alina']
+        the same object: True
+        there is no customer 99
+        queries: 3
+        still the same object: True
+        0 Alicia
+        """,
 }
 
 # The Python tables cannot tell that nothing else leads to the keys.

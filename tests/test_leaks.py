@@ -393,6 +393,158 @@ def type_round() -> None:
         kind.cls[int]
 
 
+def cache_round(**options: Any) -> None:
+    @weakly.cache(**options)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if args and args[0] == "fails":
+            raise ZeroDivisionError
+        if args and args[0] == "again":
+            attempt(function, "again")
+        return Member(args)
+
+    keys = [EqualMember(label) for label in range(20)]
+    for _ in range(2):
+        for key in keys:
+            function(key)
+            function(EqualMember(key.label))
+            function(key, 5, "text", x=keys[0])
+            function(1, 2.0, (key,), y=None)
+        function()
+        function("again")
+        attempt(function, "fails")
+        attempt(function, Fails("hash"))
+        attempt(function, [])
+        del key, keys[-4:]
+        function.cache_discard(keys[0])
+        function.cache_discard(EqualMember("absent"))
+        attempt(function.cache_discard, [])
+        function.cache_info()
+        function.cache_parameters()
+        repr(function)
+        function._check()
+        attempt(function._store)
+        function._find((keys[1],), {}, None)
+        function._store((keys[1],), {}, 5)
+        function._discard((keys[1],), {}, 6)
+        function._hash((keys[1],), {"x": 5})
+    function.me = function
+    attempt(lambda: weakly.cache(maxsize=0))
+    copy.copy(function)
+    function(1).other = function
+    function.cache_clear()
+    function(1).other = function
+
+
+def bounded_cache_round() -> None:
+    cache_round(maxsize=7, ttl=1000, typed=True)
+
+
+def identity_cache_round() -> None:
+    cache_round(by="identity")
+
+
+def cached_method_round() -> None:
+    class Class:
+        @weakly.cached_method
+        def method(self, *args: Any) -> Any:
+            if args == ("fails",):
+                raise ZeroDivisionError
+            return Member(args)
+
+        @weakly.cached_property
+        def value(self) -> Any:
+            return Member("value")
+
+        @weakly.cached_property
+        def failing(self) -> Any:
+            raise ZeroDivisionError
+
+        @classmethod
+        @weakly.cached_method(maxsize=3)
+        def of_class(cls, *args: Any) -> Any:
+            return args
+
+    some = [Class() for _ in range(10)]
+    for _ in range(2):
+        for obj in some:
+            for argument in some[:5]:
+                obj.method(argument)
+                Class.method(obj, argument, 5)
+                Class.of_class(argument)
+            attempt(obj.method, "fails")
+            attempt(getattr, obj, "failing")
+            attempt(Class.method, 5)
+            bound = obj.method
+            assert bound == obj.method
+            hash(bound)
+            repr(bound)
+            bound.cache_info()
+            bound.cache_parameters()
+            bound.cache_discard(some[0])
+            assert obj.value is obj.value
+            obj.value = bound
+            copy.copy(obj)
+        for descriptor in (Class.method, Class.value):
+            descriptor.cache_info()
+            descriptor.cache_parameters()
+            descriptor.cache_discard(some[0])
+            attempt(descriptor.cache_discard, 5)
+        del obj, argument, some[-3:]
+        del some[1].value
+        attempt(delattr, some[1], "value")
+    attempt(weakly.cached_method, 5)
+    Class.method.cache_clear()
+    Class.value.cache_clear()
+    some[0].value = some
+    some[2].bound = some[2].method
+    some[2].bound(some[2])
+
+
+def weak_cache_round() -> None:
+    ends: list[Any] = []
+
+    def on_evict(key: Any, value: Any, cause: str) -> None:
+        ends.append((key, value, cause))
+
+    cache: Any = weakly.WeakCache(10, ttl=1000, weigh=lambda value: 2, on_evict=on_evict)
+    held = members(20)
+    for _ in range(2):
+        for member in held:
+            cache[member.label] = member
+            cache.store(("plain", member.label), member.label, weight=1)
+            cache.get_or_create(EqualMember(member.label), lambda: Member("made"))
+            cache.get(member.label)
+            cache.get("absent")
+            cache.setdefault(member.label, 5)
+        del member, held[-5:]
+        cache.update({"x": 1}, y=2)
+        cache.pop("x")
+        attempt(cache.pop, "x")
+        cache.popitem()
+        attempt(cache.__delitem__, "absent")
+        attempt(cache.__getitem__, Fails("hash"))
+        attempt(lambda: cache.store("key", 5, weight=-1))
+        attempt(cache.get_or_create, "fails", lambda: 1 // 0)
+        for iterator in (cache.keys, cache.values, cache.items, cache.__iter__):
+            list(iterator())
+            next(iterator())
+        cache == dict(cache.items())  # noqa: B015
+        repr(cache)
+        cache.shrink(4)
+        cache.store("short", held[0], ttl=1e-9)
+        cache.expire()
+        cache.cache_info()
+        cache.cache_parameters()
+        cache.cache_discard(held[1].label)
+        attempt(copy.copy, cache)
+        cache._check()
+        ends.clear()
+    cache["itself"] = cache
+    ends.append(cache)
+    cache.clear()
+    cache["itself"] = [cache, held]
+
+
 SCENARIOS = [
     key_round,
     ephemeron_round,
@@ -407,6 +559,11 @@ SCENARIOS = [
     id_ref_round,
     finalize_round,
     method_round,
+    cache_round,
+    bounded_cache_round,
+    identity_cache_round,
+    cached_method_round,
+    weak_cache_round,
     garbage_round,
     type_round,
 ]
