@@ -88,7 +88,7 @@ def test_with_and_without_parentheses(decorate: Any) -> None:
     function = decorate(original)
     assert function(1) is function(1)
     assert function(1) is not function(2)
-    for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "mark"):
+    for name in ("__module__", "__name__", "__qualname__", "__doc__", "mark"):
         assert getattr(function, name) == getattr(original, name)
     assert function.__wrapped__ is original
     assert inspect.signature(function) == inspect.signature(original)

@@ -743,8 +743,8 @@ def test_expire_counts() -> None:
     log = Log()
     cache: Any = WeakCache(100, on_evict=log)
     for number in range(30):
-        cache.store(number, number, ttl=0.001 if number % 3 else 60)
-    time.sleep(0.005)
+        cache.store(number, number, ttl=0.2 if number % 3 else 60)
+    time.sleep(0.25)
     assert cache.expire() == 20
     assert sorted(log) == [(number, number, "expired") for number in range(30) if number % 3]
     assert len(cache) == cache.window_weight == 10

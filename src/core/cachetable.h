@@ -122,28 +122,49 @@ cachetable_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
     return found == 0 ? Py_NewRef(fallback) : value;
 }
 
-/* `in`: is no use of the entry. */
+/* As cachetable_find(), but that it is no use of the entry and is not counted. */
 static int
-cachetable_contains(PyObject *op, PyObject *key)
+cachetable_peek(PyObject *op, PyObject *key, PyObject **value)
 {
     Cache *self = (Cache *)op;
     Call call = {&key, 1, NULL, PyObject_Hash(key)};
     Entry *entry;
-    PyObject *value = NULL;
     int found;
+    *value = NULL;
     if (call.hash == -1) {
         return -1;
     }
     Py_BEGIN_CRITICAL_SECTION(self);
     found = cache_find(self, &call, &entry);
     if (found == 1) {
-        value = entry->expires < INFINITY && entry->expires <= monotonic_seconds()
-                    ? NULL : entry_value(entry);
-        found = value != NULL;
+        bool expired = entry->expires < INFINITY && entry->expires <= monotonic_seconds();
+        *value = expired ? NULL : entry_value(entry);
+        found = *value != NULL;
     }
     Py_END_CRITICAL_SECTION();
+    return found;
+}
+
+static int
+cachetable_contains(PyObject *self, PyObject *key)
+{
+    PyObject *value;
+    int found = cachetable_peek(self, key, &value);
     Py_XDECREF(value);
     return found;
+}
+
+/* _find(key, default) */
+static PyObject *
+cachetable_find_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *value;
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "_find() takes a key and a default");
+        return NULL;
+    }
+    int found = cachetable_peek(self, args[0], &value);
+    return found == 0 ? Py_NewRef(args[1]) : value;
 }
 
 /* Takes a key out: as cachetable_find(). */
@@ -430,6 +451,8 @@ static PyMethodDef cachetable_methods[] = {
     {"_configure", cachetable_configure, METH_VARARGS, "Say how the cache keeps its values."},
     {"_put", FUNCTION(cachetable_put_method), METH_FASTCALL,
      "Store a value, or leave the one that is there; return what is stored then."},
+    {"_find", FUNCTION(cachetable_find_method), METH_FASTCALL,
+     "The value for a key, or a default; no use of it, and not counted."},
     {"_entries", cachetable_entries, METH_NOARGS, "The live entries as (key, value)."},
     {"_check", cache_check, METH_NOARGS, "Verify every invariant of the cache."},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "See PEP 585."},

@@ -242,6 +242,10 @@ class _Window:
     def hit(self, item: Any) -> None:
         self._do(_Window._hit, item)
 
+    def come_back(self, item: Any, value: Any) -> None:
+        """As `hit`; an item that has left comes back, with its value."""
+        self._do(_Window._come_back, (item, value))
+
     def insert(self, item: Any) -> None:
         self._do(_Window._insert, item)
 
@@ -262,6 +266,14 @@ class _Window:
                 self.busy.release()
 
     # The steps, one at a time.
+
+    def _come_back(self, returning: tuple[Any, Any]) -> None:
+        item, value = returning
+        self._hit(item)
+        if not item.gone:
+            # This after that: whoever lets go of the item in another thread looks at its
+            # segment once the value is taken away.
+            item.value = value
 
     def _hit(self, item: Any) -> None:
         if item.segment is None:
@@ -1044,8 +1056,7 @@ class CacheTable(Generic[_K, _V]):
             self._remove(entry, item, "size", holder[0])
 
     def _use(self, item: _CachedItem, value: Any) -> None:
-        item.value = value  # if it is outside of the window, it comes back
-        self._window.hit(item)
+        self._window.come_back(item, value)
 
     # What it is for
 
@@ -1153,9 +1164,13 @@ class CacheTable(Generic[_K, _V]):
         return len(self._entries_by_key)
 
     def __contains__(self, key: object, /) -> bool:
-        found = self._live(key)[1] is not _ABSENT
+        return self._find(key, _ABSENT) is not _ABSENT
+
+    def _find(self, key: Any, default: Any, /) -> Any:
+        """Return the value for a key, or the default. Counts nothing, and is no use of it."""
+        value = self._live(key)[1]
         self._settle()
-        return found
+        return default if value is _ABSENT else value
 
     def cache_discard(self, key: Any, /) -> bool:
         """Remove a key; return whether it was there. O(1)."""

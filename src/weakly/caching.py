@@ -597,6 +597,7 @@ class WeakCache(CacheTable[K, V], MutableMapping[K, V]):
     What stays in the window is decided as by W-TinyLFU (Einziger, Friedman and Manes, ACM
     Transactions on Storage 13, 2017): a new value stays if it has been asked for more often
     than that which would have to leave for it. So one scan over many values does not flush it.
+    The share of the window that is for new values adapts itself to what is asked for.
 
     It has the methods of a dictionary. `len()` counts the live entries; iterating goes over a
     copy of them, in no particular order. `cache_info()` counts as hits and misses what `[]`,
@@ -766,8 +767,7 @@ class _CachePlace(KeyPlace):
         self.weight = weight
 
     def find(self) -> Any:
-        # `in` counts nothing: the miss that led here was counted.
-        return self.holder.get(self.key, ABSENT) if self.key in self.holder else ABSENT
+        return self.holder._find(self.key, ABSENT)  # the miss that led here was counted
 
     def store(self, value: Any) -> Any:
         return self.holder._put(self.key, value, self.ttl, self.weight, True)

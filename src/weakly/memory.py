@@ -131,9 +131,10 @@ def on_memory_pressure(
     own. `check_memory()` looks at any time.
 
     The callback runs in the middle of a program that knows nothing of it, as a finalizer does:
-    it must not wait for a lock that the interrupted code could hold. It is never called while a
-    call of it is under way. Its exceptions go to `sys.unraisablehook`. It is held strongly until
-    the watch is cancelled; a bound method holds its object.
+    it must not wait for a lock that the interrupted code could hold, and inside a collection
+    `gc.collect()` does nothing. It is never called while a call of it is under way. Its
+    exceptions go to `sys.unraisablehook`. It is held strongly until the watch is cancelled; a
+    bound method holds its object.
 
     Needs psutil; raises ImportError without it, TypeError or ValueError for bad arguments.
     O(1); thread-safe.
