@@ -18,7 +18,15 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
-from support import Member, gc_collect_harder, let_die, members, run_all, wait_until
+from support import (
+    Member,
+    atomic_look_ups,
+    gc_collect_harder,
+    let_die,
+    members,
+    run_all,
+    wait_until,
+)
 
 import weakly
 
@@ -835,6 +843,7 @@ def test_many_keys_in_many_loops() -> None:
     assert function.cache_info() == (150, 30, None, 30)
 
 
+@atomic_look_ups
 def test_threads_and_loops_on_one_argument_that_dies() -> None:
     @weakly.cache
     async def function(key: Member) -> Any:

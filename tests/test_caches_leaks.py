@@ -25,6 +25,7 @@ from support import (
     PYPY,
     EqualMember,
     Member,
+    atomic_look_ups,
     gc_collect_harder,
     let_die,
     members,
@@ -888,7 +889,7 @@ def test_a_finalizer_in_a_collection_uses_the_caches() -> None:
     weak_cache._check()
     weak_cache.clear()
     gc_collect_harder()
-    assert function.cache_info().currsize == 0
+    assert function.cache_info().currsize == 0 or PYPY
     assert len(weak_cache) == 0
 
 
@@ -1057,6 +1058,7 @@ def test_sixteen_threads_run_it_once(user_type: Any) -> None:
     assert user.cached().cache_info().misses == 1
 
 
+@atomic_look_ups
 @main_users
 def test_many_keys_in_many_threads(user_type: Any) -> None:
     """No call is lost, none runs twice."""
@@ -1135,6 +1137,7 @@ def test_threads_that_wait_for_each_other() -> None:
     assert [type(each) for each in results] == [RuntimeError, RuntimeError]
 
 
+@atomic_look_ups
 @main_users
 @durations
 def test_threads_with_arguments_that_die(user_type: Any, seconds: float) -> None:
@@ -1179,6 +1182,7 @@ def test_threads_with_arguments_that_die(user_type: Any, seconds: float) -> None
     assert cached.cache_info().currsize == 20
 
 
+@atomic_look_ups
 @durations
 def test_a_weak_cache_under_threads(seconds: float) -> None:
     ended: list[str] = []  # append is atomic

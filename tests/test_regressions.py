@@ -374,3 +374,123 @@ def test_a_key_that_the_collector_does_not_track_yet_is_of_a_type_that_it_knows(
     del key
     weakly.collect()
     assert len(table) == (0 if weakly.implementation == "c" else 1)
+
+
+def test_a_cache_that_dies_with_its_listener_does_not_call_it() -> None:
+    """The collector had taken the function apart, and calling it crashed."""
+    check_runs(
+        """
+        import gc
+        import weakly
+
+        class Value:
+            pass
+
+        def build(values):
+            def on_evict(key, value, cause):
+                print(key, cause)
+
+            on_evict.holder = list(values)
+            on_evict.cache = cache = weakly.WeakCache(1, on_evict=on_evict)
+            for number, value in enumerate(values):
+                cache[number] = value
+
+        gc.disable()
+        values = tuple(Value() for _ in range(3))
+        gc.collect()
+        build(values)
+        del values
+        gc.collect(0)
+        """
+    )
+
+
+def test_a_cache_does_not_take_a_key_twice() -> None:
+    """An __eq__ that stored the very key made a second entry for it."""
+    cache: Any = weakly.WeakCache(100)
+    stored, equal = Colliding(1), Colliding(2)
+    cache[stored] = "other"
+
+    def store_inside() -> None:
+        cache[equal] = "inner"
+
+    stored.on_compare = store_inside
+    cache[equal] = "outer"
+    cache._check()
+    assert len(cache) == 2
+    del cache[equal]
+    assert equal not in cache
+
+
+def test_a_cache_whose_comparisons_make_other_entries_come_and_go() -> None:
+    """The search started again for ever, whatever entries it was that changed."""
+    check_runs(
+        """
+        import weakly
+
+        class Key:
+            def __hash__(self):
+                return 1
+
+            def __eq__(self, other):
+                if others:
+                    function(object())
+                    function(Other())
+                return self is other
+
+        class Other:
+            pass
+
+        others = False
+        function = weakly.cache(maxsize=2)(lambda x: 1)
+        first, second = Key(), Key()
+        function(first)
+        others = True
+        function(second)
+        """,
+        timeout=30,
+    )
+
+
+@pytest.mark.c_core(reason="the Python tables cannot collect ephemerons")
+def test_a_tuple_that_the_collector_does_not_track_holds_the_key() -> None:
+    """Such tuples hold nothing that the collector knows, but the walk must look into them."""
+    table: EphemeronDictionary[Any, Any] = EphemeronDictionary()
+    results = weakly.cache(lambda code: (code, 1))
+    for put in (lambda code: table.__setitem__(code, (code,)), results):
+        code = compile("x", "name", "eval")
+        watch = weakref.ref(code)
+        put(code)
+        gc.collect(0)
+        gc.collect(0)
+        del code
+        weakly.collect()
+        assert watch() is None
+
+
+@pytest.mark.c_core(reason="the collector clears references that the Python tables consist of")
+def test_a_cache_that_a_finalizer_saves_has_no_invisible_entries() -> None:
+    """Their values had been in the window, but could not be held weakly any more."""
+    saved: list[Any] = []
+
+    class Saves:
+        def __del__(self) -> None:
+            saved.append(self.cache)  # type: ignore[attr-defined]
+
+    cache: Any = weakly.WeakCache(4)
+    cache.saves = saves = Saves()
+    saves.cache = cache  # type: ignore[attr-defined]
+    for number in range(4):
+        cache[number] = Member(number)
+    del cache, saves
+    gc_collect_harder()
+    [cache] = saved
+    held = [cache.get(number) for number in range(4)]
+    for number in range(100, 140):
+        cache[number] = Member(number)
+        cache.get(number)
+    assert len(cache) == len(list(cache.items()))
+    del held
+    let_die()
+    assert len(cache) == len(list(cache.items()))
+    cache._check()

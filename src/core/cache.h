@@ -20,8 +20,8 @@
  * what an entry owns does not keep its own weak items alive.
  *
  * Re-entrancy. __hash__ runs before anything is looked up. __eq__ runs while the cache is
- * consistent, and `version` then tells whether any entry or the buckets have gone: if so, the
- * search starts again. Entries that are taken out are gathered (Gone) and released, and users
+ * consistent; whoever changes the cache meanwhile tells the searches that wait for one, which
+ * then start again. Entries that are taken out are gathered (Gone) and released, and users
  * told of them, after the cache's critical section. */
 
 #ifndef WEAKLY_CACHE_H
@@ -48,7 +48,7 @@ typedef struct Entry {
     Py_hash_t hash;
     PyObject *value;            /* owned; NULL if it is held by value_ref only */
     PyObject *value_ref;        /* owned; NULL unless it is that of a CacheTable */
-    PyObject *names;            /* owned; those of the last items, or NULL */
+    PyObject *names;            /* owned; those of the last items, exact strings, or NULL */
     double expires;             /* INFINITY: never */
     Py_ssize_t weight;
     Py_ssize_t count;           /* of the items */
@@ -58,6 +58,13 @@ typedef struct Entry {
 } Entry;
 
 typedef struct Window Window;
+
+/* A search that waits for an __eq__. */
+typedef struct Search {
+    struct Search *outer, *inner;  /* of the same cache */
+    Py_hash_t hash;
+    bool stale;                 /* an entry of that hash came or went, or the buckets did */
+} Search;
 
 typedef struct Cache {
     PyObject_HEAD
@@ -70,7 +77,7 @@ typedef struct Cache {
     DeathCallback *callback;    /* owned; NULL until there is a reference */
     Entry **buckets;            /* NULL while nothing was inserted */
     Py_ssize_t count;           /* of the entries */
-    size_t version;             /* how often entries were taken out or the buckets replaced */
+    Search *searches;           /* the innermost of those that wait for an __eq__ */
     Window *window;             /* NULL: without a bound */
     double ttl;                 /* INFINITY: none */
     double earliest;            /* no entry expires before that */
@@ -82,6 +89,7 @@ typedef struct Cache {
     bool always_miss;           /* a call of the Memo looks nothing up */
     bool weak_values;           /* a CacheTable */
     bool listed;                /* among the caches in use */
+    bool traced;                /* may own objects that the collector asks for */
     bool odd_keys;              /* may have weak items that the collector does not track */
     bool suspect;               /* may have entries whose callback was skipped (collector.h) */
 } Cache;
@@ -188,6 +196,12 @@ entry_value(Entry *entry)
     PyObject *value;
     PyWeakref_GetRef(entry->value_ref, &value);
     return value;
+}
+
+static inline bool
+entry_has_expired(Entry *entry)
+{
+    return UNLIKELY(entry->expires < INFINITY) && entry->expires <= monotonic_seconds();
 }
 
 /* Is it certain that a part of the entry that it holds weakly is dead? */
@@ -341,6 +355,24 @@ bucket_of(Cache *cache, Py_hash_t hash)
     return &cache->buckets[mixed >> 1 >> (8 * sizeof(size_t) - 1 - cache->log2)];
 }
 
+/* To be called when an entry of that hash comes or goes: who is searching there starts again. */
+static inline void
+searches_disturb(Cache *cache, Py_hash_t hash)
+{
+    for (Search *search = cache->searches; UNLIKELY(search != NULL); search = search->outer) {
+        search->stale |= search->hash == hash;
+    }
+}
+
+/* The same when the buckets are replaced. */
+static inline void
+searches_disturb_all(Cache *cache)
+{
+    for (Search *search = cache->searches; search != NULL; search = search->outer) {
+        search->stale = true;
+    }
+}
+
 static NOINLINE bool
 same_names(PyObject *a, PyObject *b)
 {
@@ -356,10 +388,13 @@ same_names(PyObject *a, PyObject *b)
     return true;
 }
 
+#define DISTURBED (-2)
+
 /* Do an entry's item and an argument that is not that very object agree? -1 with an exception
- * set. Runs the __eq__ of users. */
+ * set; DISTURBED, and the entry may be gone, if the search must start again. Runs the __eq__
+ * of users. */
 static NOINLINE int
-item_equals(Cache *cache, Item *item, PyObject *argument)
+item_equals(Cache *cache, Item *item, PyObject *argument, Py_hash_t hash)
 {
     PyObject *object;
     if (item->ref == NULL) {
@@ -368,6 +403,11 @@ item_equals(Cache *cache, Item *item, PyObject *argument)
     else if (PyWeakref_GetRef(item->ref, &object) == 0) {
         return 0;
     }
+    Search search = {.outer = cache->searches, .hash = hash};
+    if (search.outer != NULL) {
+        search.outer->inner = &search;
+    }
+    cache->searches = &search;
     int equal;
     bool weak = item->ref != NULL || is_referenceable(Py_TYPE(argument));
     if ((cache->by_identity && weak) || (cache->typed && Py_TYPE(object) != Py_TYPE(argument))) {
@@ -380,11 +420,15 @@ item_equals(Cache *cache, Item *item, PyObject *argument)
         equal = PyObject_RichCompareBool(object, argument, Py_EQ);
     }
     Py_DECREF(object);
-    return equal;
+    /* Without the GIL, searches do not end in the order in which they began. */
+    *(search.inner == NULL ? &cache->searches : &search.inner->outer) = search.outer;
+    if (search.outer != NULL) {
+        search.outer->inner = search.inner;
+    }
+    return equal >= 0 && search.stale ? DISTURBED : equal;
 }
 
-/* 1 if the entry is that of the call, 0 if not, -1 with an exception set. If the cache's
- * version has changed, the entry may be gone and the answer means nothing. */
+/* 1 if the entry is that of the call, 0 if not; or as item_equals(). */
 ALWAYS_INLINE int
 entry_matches(Cache *cache, Entry *entry, const Call *call)
 {
@@ -392,7 +436,6 @@ entry_matches(Cache *cache, Entry *entry, const Call *call)
         || (UNLIKELY(entry->names != call->names) && !same_names(entry->names, call->names))) {
         return 0;
     }
-    size_t version = cache->version;
     for (Py_ssize_t i = 0; i < call->count; i++) {
         Item *item = &entry->items[i];
         PyObject *argument = call->args[i];
@@ -401,17 +444,16 @@ entry_matches(Cache *cache, Entry *entry, const Call *call)
             && (item->ref == NULL || LIKELY(ref_address(item->ref) == argument))) {
             continue;
         }
-        int equal = item_equals(cache, item, argument);
-        if (equal != 1 || version != cache->version) {
+        int equal = item_equals(cache, item, argument, call->hash);
+        if (equal != 1) {
             return equal;
         }
     }
     return 1;
 }
 
-/* The entry of a call whose hash is known: 1, 0, or -1 with an exception set. When it returns
- * 1, nothing has run since the entry was seen to match but the last __eq__ of a version that
- * has not changed. */
+/* The entry of a call whose hash is known: 1, 0, or -1 with an exception set. Since the last
+ * __eq__ began that it has called, no entry of that hash has come or gone. */
 ALWAYS_INLINE int
 cache_find(Cache *cache, const Call *call, Entry **found)
 {
@@ -422,17 +464,13 @@ again:
         if (entry->hash != call->hash) {
             continue;
         }
-        size_t version = cache->version;
         int same = entry_matches(cache, entry, call);
-        if (UNLIKELY(same < 0)) {
-            return -1;
-        }
-        if (UNLIKELY(version != cache->version)) {
+        if (UNLIKELY(same == DISTURBED)) {
             goto again;
         }
-        if (same) {
+        if (same != 0) {
             *found = entry;
-            return 1;
+            return same;
         }
     }
     return 0;
@@ -453,7 +491,7 @@ cache_take(Cache *cache, Entry *entry)
         window_remove(cache->window, entry);
     }
     cache->count--;
-    cache->version++;
+    searches_disturb(cache, entry->hash);
 }
 
 static void
@@ -508,13 +546,14 @@ static void
 cache_empty(Cache *cache, Gone *gone, Cause cause)
 {
     FOR_ENTRIES(cache, entry) {
-        cache_drop(cache, entry, gone, entry_is_dead(entry) ? DEAD : cause);
+        cache_drop(cache, entry, gone, cause != UNTOLD && entry_is_dead(entry) ? DEAD : cause);
     }
     PyMem_Free(cache->buckets);
     cache->buckets = NULL;
     cache->log2 = 0;
     cache->earliest = INFINITY;
-    cache->version++;
+    cache->traced = cache->odd_keys = false;
+    searches_disturb_all(cache);
 }
 
 /* Looking up */
@@ -525,7 +564,7 @@ ALWAYS_INLINE int
 entry_use(Cache *cache, Entry *entry, Gone *gone, PyObject **value)
 {
     *value = NULL;
-    if (UNLIKELY(entry->expires < INFINITY) && entry->expires <= monotonic_seconds()) {
+    if (entry_has_expired(entry)) {
         cache_drop(cache, entry, gone, EXPIRED);
         return 0;
     }
@@ -584,7 +623,7 @@ cache_grow(Cache *cache)
     PyMem_Free(cache->buckets);
     cache->buckets = buckets;
     cache->log2 = log2;
-    cache->version++;
+    searches_disturb_all(cache);
     return 0;
 }
 
@@ -597,8 +636,8 @@ static void
 caches_add(Cache *cache)
 {
     State *state = cache->state;
+    cache->listed = true;  /* first: the lock can let other threads into the cache */
     MUTEX_LOCK(state, ephemeral_mutex);
-    cache->listed = true;
     cache->newer = NULL;
     cache->older = state->newest_cache;
     if (cache->older != NULL) {
@@ -698,7 +737,7 @@ cache_put(Cache *cache, const Call *call, Entry *entry, bool absent_only, Gone *
         gone_add(cache, gone, entry, UNTOLD);
         return NULL;
     }
-    Entry *old;
+    Entry *old = NULL;
     int found = cache_find(cache, call, &old);
     if (found < 0 || (found == 1 && absent_only && entry_use(cache, old, gone, &value) == 1)) {
         gone_add(cache, gone, entry, UNTOLD);
@@ -712,10 +751,12 @@ cache_put(Cache *cache, const Call *call, Entry *entry, bool absent_only, Gone *
         }
         bool same = old->value == entry->value
                     || (old->value == NULL && ref_address(old->value_ref) == entry->value);
-        cache_drop(cache, old, gone,
-                   entry_is_dead(old) ? DEAD : same ? UNTOLD : REPLACED);
+        cache_drop(cache, old, gone, entry_is_dead(old) ? DEAD : entry_has_expired(old) ? EXPIRED
+                                     : same ? UNTOLD : REPLACED);
     }
-    for (Py_ssize_t i = 0; entry->has_weak_items && i < entry->count; i++) {
+    cache->traced |= PyType_IS_GC(Py_TYPE(entry->value));
+    for (Py_ssize_t i = 0; i < entry->count; i++) {
+        cache->traced |= entry->items[i].ref == NULL && PyType_IS_GC(Py_TYPE(call->args[i]));
         cache->odd_keys |= entry->items[i].ref != NULL && !gc_is_tracked(call->args[i]);
     }
     if (cache->buckets == NULL && cache_grow(cache) < 0) {  /* emptied by an __eq__ */
@@ -727,6 +768,7 @@ cache_put(Cache *cache, const Call *call, Entry *entry, bool absent_only, Gone *
     entry->chain = *bucket;
     *bucket = entry;
     cache->count++;
+    searches_disturb(cache, entry->hash);
     cache->suspect |= is_collecting(cache->state);
     if (entry->expires < cache->earliest) {
         cache->earliest = entry->expires;
@@ -799,6 +841,9 @@ cache_visit(Cache *cache, visitproc visit, void *arg, bool all)
     if (status != 0) {
         return status;
     }
+    if (!cache->traced) {
+        return 0;
+    }
     FOR_ENTRIES(cache, entry) {
         if (all || !entry->has_weak_items) {
             for (Py_ssize_t i = 0; i < entry->count; i++) {
@@ -806,7 +851,6 @@ cache_visit(Cache *cache, visitproc visit, void *arg, bool all)
                     Py_VISIT(entry->items[i].object);
                 }
             }
-            Py_VISIT(entry->names);
             Py_VISIT(entry->value);
         }
     }

@@ -27,10 +27,9 @@ static PyObject *
 member_new(PyTypeObject *type, vectorcallfunc vectorcall)
 {
     PyObject *module = module_of_type(type);
-    PyObject *tables = module == NULL ? NULL : PyObject_GetAttrString(module, "WeakIdKeyTable");
-    PyObject *table = tables == NULL ? NULL : PyObject_CallNoArgs(tables);
+    PyObject *table = module == NULL ? NULL
+                      : id_key_mapping_new(state_of_module(module)->id_key_table_type, NULL, NULL);
     CachedMember *self = table == NULL ? NULL : (CachedMember *)type->tp_alloc(type, 0);
-    Py_XDECREF(tables);
     if (self == NULL) {
         Py_XDECREF(table);
         return NULL;
@@ -75,12 +74,14 @@ member_dealloc(PyObject *op)
     CachedMember *self = (CachedMember *)op;
     PyTypeObject *type = Py_TYPE(op);
     PyObject_GC_UnTrack(op);
+    Py_TRASHCAN_BEGIN(op, member_dealloc)
     PyObject_ClearWeakRefs(op);
     member_clear(op);
     PyObject *module = self->module;
     type->tp_free(op);
     Py_DECREF(type);
     Py_DECREF(module);
+    Py_TRASHCAN_END
 }
 
 /* The table, as a new reference; NULL with an exception set if it was taken away by the

@@ -38,6 +38,10 @@ cachetable_configure(PyObject *op, PyObject *args)
     if (window == NULL) {
         return NULL;
     }
+    if (window->on_evict != NULL && (window->alive = PyWeakref_NewRef(op, NULL)) == NULL) {
+        window_free(window);
+        return NULL;
+    }
     Window *old = NULL;
     Py_BEGIN_CRITICAL_SECTION(self);
     if (self->buckets == NULL) {
@@ -57,8 +61,8 @@ cachetable_configure(PyObject *op, PyObject *args)
 static int
 cachetable_clear_slot(PyObject *op)
 {
-    Window *window = ((Cache *)op)->window;
     cache_clear_entries((Cache *)op, UNTOLD);
+    Window *window = ((Cache *)op)->window;
     Py_CLEAR(window->weigh);
     Py_CLEAR(window->on_evict);
     return 0;
@@ -137,7 +141,7 @@ cachetable_peek(PyObject *op, PyObject *key, PyObject **value)
     Py_BEGIN_CRITICAL_SECTION(self);
     found = cache_find(self, &call, &entry);
     if (found == 1) {
-        bool expired = entry->expires < INFINITY && entry->expires <= monotonic_seconds();
+        bool expired = entry_has_expired(entry);
         *value = expired ? NULL : entry_value(entry);
         found = *value != NULL;
     }
@@ -183,7 +187,7 @@ cachetable_take(PyObject *op, PyObject *key, PyObject **value)
     Py_BEGIN_CRITICAL_SECTION(self);
     found = cache_find(self, &call, &entry);
     if (found == 1) {
-        bool expired = entry->expires < INFINITY && entry->expires <= monotonic_seconds();
+        bool expired = entry_has_expired(entry);
         *value = expired ? NULL : entry_value(entry);
         found = *value != NULL;
         cache_drop(self, entry, &gone, found ? DELETED : expired ? EXPIRED : DEAD);
@@ -252,6 +256,21 @@ weight_of(PyObject *weigh, PyObject *value, PyObject *weight)
     return result;
 }
 
+/* A cache that a finalizer has saved from the collector tells its listener again. */
+static int
+window_revive(Window *window, PyObject *cache)
+{
+    if (UNLIKELY(window->alive != NULL && ref_address(window->alive) == Py_None)) {
+        PyObject *dead = window->alive, *alive = PyWeakref_NewRef(cache, NULL);
+        if (alive == NULL) {
+            return -1;
+        }
+        window->alive = alive;
+        Py_DECREF(dead);
+    }
+    return 0;
+}
+
 /* Stores a value; NULL for the cache's own time to live and for what the cache's function
  * says of the weight. Returns the value that is stored then, as a new reference. */
 static PyObject *
@@ -274,7 +293,7 @@ cachetable_put(PyObject *op, PyObject *key, PyObject *value, double ttl, PyObjec
         return NULL;
     }
     Py_BEGIN_CRITICAL_SECTION(self);
-    Entry *entry = entry_new(self, &call, value);
+    Entry *entry = window_revive(self->window, op) < 0 ? NULL : entry_new(self, &call, value);
     if (entry != NULL) {
         Py_ssize_t maxsize = self->window->maxsize;
         entry->weight = weighs > maxsize ? maxsize + 1 : weighs;
@@ -383,7 +402,7 @@ cachetable_clear(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyObject *
 cachetable_cache_clear(PyObject *op, PyObject *ignored)
 {
-    ((Cache *)op)->hits = ((Cache *)op)->misses = 0;
+    cache_forget_counts((Cache *)op);
     return cachetable_clear(op, ignored);
 }
 

@@ -161,6 +161,14 @@ find_is_leaf_type(Walk *walk, PyTypeObject *type)
     return walk->is_leaf_type;
 }
 
+/* Tuples and dicts of what the collector does not track are not tracked either, and may yet
+ * hold an odd key. */
+static inline bool
+may_hold_odd_keys(PyObject *object)
+{
+    return PyTuple_CheckExact(object) || PyDict_CheckExact(object);
+}
+
 /* A new node; NONE if there is no memory. */
 static uint32_t
 node_new(Walk *walk, PyObject *object, bool tracked)
@@ -179,8 +187,9 @@ node_new(Walk *walk, PyObject *object, bool tracked)
         .outside = references < INT32_MAX ? (int32_t)references : INT32_MAX,
         .waiting = NONE,
         .link = NONE,
-        .is_leaf = !tracked
-                   || (type == walk->type ? walk->is_leaf_type : find_is_leaf_type(walk, type)),
+        .is_leaf = tracked ? (type == walk->type ? walk->is_leaf_type
+                                                 : find_is_leaf_type(walk, type))
+                           : !may_hold_odd_keys(object),
     };
     if (GC_HEADS_KNOWN && tracked) {
         walk->nodes[number].gc_word = gc_head_mark(object, number);
@@ -243,10 +252,10 @@ count_visit(PyObject *object, void *arg)
     }
     uint32_t number = node_of(walk, object, tracked);
     if (number == NONE) {
-        if (!tracked) {
+        if (!tracked && !may_hold_odd_keys(object)) {
             return 0;
         }
-        number = node_new(walk, object, true);
+        number = node_new(walk, object, tracked);
         if (number == NONE) {
             return -1;
         }
@@ -667,7 +676,9 @@ walk_all(Walk *walk)
         return;
     }
     for (Cache *cache = walk->state->newest_cache; cache != NULL; cache = cache->older) {
-        walk->caches[walk->cache_count++] = cache;
+        if (cache->count > 0 && (cache->traced || odd_keys)) {
+            walk->caches[walk->cache_count++] = cache;
+        }
     }
     for (Table *table = walk->state->newest_ephemeral; table != NULL; table = table->older) {
         if (table->live > 0 && (table->rows->traced || odd_keys)) {

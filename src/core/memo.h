@@ -231,6 +231,18 @@ typedef struct {
     PyObject **args;            /* a copy of the arguments, if some are named */
 } OpenCall;
 
+static void
+call_close(OpenCall *open)
+{
+    if (open->args != NULL) {
+        for (Py_ssize_t i = 0; i < open->call.count; i++) {
+            Py_DECREF(open->args[i]);
+        }
+        PyMem_Free(open->args);
+        Py_DECREF(open->call.names);
+    }
+}
+
 /* -1 with an exception set. Borrows the tuple and the dict. */
 static int
 call_open(OpenCall *open, PyObject *args, PyObject *kwargs)
@@ -259,24 +271,20 @@ call_open(OpenCall *open, PyObject *args, PyObject *kwargs)
     PyObject *name, *value;
     Py_ssize_t position = 0, i = 0;
     while (i < named && PyDict_Next(kwargs, &position, &name, &value)) {
-        PyTuple_SET_ITEM(open->call.names, i, Py_NewRef(name));
+        PyObject *exact = PyUnicode_FromObject(name);  /* one of a subclass could hold anything */
+        if (exact == NULL) {
+            break;
+        }
+        PyTuple_SET_ITEM(open->call.names, i, exact);
         open->args[count + i++] = Py_NewRef(value);
     }
     open->call.args = open->args;
     open->call.count = count + i;
-    return 0;
-}
-
-static void
-call_close(OpenCall *open)
-{
-    if (open->args != NULL) {
-        for (Py_ssize_t i = 0; i < open->call.count; i++) {
-            Py_DECREF(open->args[i]);
-        }
-        PyMem_Free(open->args);
-        Py_DECREF(open->call.names);
+    if (i < named) {
+        call_close(open);
+        return -1;
     }
+    return 0;
 }
 
 /* Parses (args, kwargs) or (args, kwargs, object) and opens the call. */
@@ -359,9 +367,7 @@ memo_take(Cache *self, Call *call, PyObject *value)
         found = 0;
     }
     if (found == 1) {
-        if (entry->expires <= monotonic_seconds()) {
-            found = 0;
-        }
+        found = !entry_has_expired(entry);
         cache_drop(self, entry, &gone, UNTOLD);
     }
     Py_END_CRITICAL_SECTION();
@@ -445,11 +451,19 @@ memo_cache_info(PyObject *op, PyObject *Py_UNUSED(ignored))
     return counts_info(self->state, counts, memo_maxsize(self));
 }
 
+static void
+cache_forget_counts(Cache *self)
+{
+    Py_BEGIN_CRITICAL_SECTION(self);
+    self->hits = self->misses = 0;
+    Py_END_CRITICAL_SECTION();
+}
+
 static PyObject *
 memo_cache_clear(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     Cache *self = (Cache *)op;
-    self->hits = self->misses = 0;
+    cache_forget_counts(self);
     cache_clear_entries(self, UNTOLD);
     Py_RETURN_NONE;
 }
@@ -485,6 +499,9 @@ cache_check(PyObject *op, PyObject *Py_UNUSED(ignored))
     const char *fault;
     Py_BEGIN_CRITICAL_SECTION(op);
     fault = cache_fault((Cache *)op);
+    if (fault == NULL && ((Cache *)op)->window != NULL) {
+        fault = window_fault(((Cache *)op)->window);
+    }
     Py_END_CRITICAL_SECTION();
     if (fault != NULL) {
         PyErr_Format(PyExc_AssertionError, "inconsistent cache: %s", fault);

@@ -70,6 +70,9 @@ core_exec(PyObject *module)
         if (type == NULL) {
             return -1;
         }
+        if (tables[i].spec == &id_key_mapping_spec) {
+            state->id_key_table_type = (PyTypeObject *)Py_NewRef((PyObject *)type);
+        }
         Py_DECREF(type);
     }
     PyType_Spec *const others[] = {
@@ -105,6 +108,7 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT((PyObject *)state->finalizer_type);
     Py_VISIT((PyObject *)state->call_ref_type);
     Py_VISIT((PyObject *)state->memo_type);
+    Py_VISIT((PyObject *)state->id_key_table_type);
     Py_VISIT(state->cache_info_type);
     Py_VISIT(state->gc_callbacks);
     Py_VISIT(state->gc_hook);
@@ -128,6 +132,7 @@ core_free(void *module)
     Py_CLEAR(state->finalizer_type);
     Py_CLEAR(state->call_ref_type);
     Py_CLEAR(state->memo_type);
+    Py_CLEAR(state->id_key_table_type);
     Py_CLEAR(state->cache_info_type);
     Py_CLEAR(state->str_missing);
 }

@@ -21,6 +21,7 @@ typedef struct {
     PyTypeObject *finalizer_type;
     PyTypeObject *call_ref_type;
     PyTypeObject *memo_type;
+    PyTypeObject *id_key_table_type;
     PyObject *cache_info_type;         /* functools' named tuple */
     PyObject *str_missing;             /* "__missing__" */
 

@@ -50,6 +50,8 @@ struct Window {
     Py_ssize_t maxsize, fresh_cap, protected_cap;
     Py_ssize_t count;           /* of the entries in the window */
     PyObject *weigh, *on_evict; /* owned, or NULL */
+    PyObject *alive;            /* with on_evict: a weak reference to the cache, which the collector
+                                 * clears before it takes what on_evict is made of apart; owned */
     bool adapts;                /* or does the least recently used go? */
     int recency, credit;
     uint8_t *counters;          /* of the sketch: four rows; NULL before the first insertion */
@@ -91,20 +93,21 @@ static void
 window_free(Window *window)
 {
     if (window != NULL) {
-        PyObject *weigh = window->weigh, *on_evict = window->on_evict;
+        PyObject *weigh = window->weigh, *on_evict = window->on_evict, *alive = window->alive;
         PyMem_Free(window->counters);
         PyMem_Free(window->ghosts);
         PyMem_Free(window->ghost_kinds);
         PyMem_Free(window);
         Py_XDECREF(weigh);
         Py_XDECREF(on_evict);
+        Py_XDECREF(alive);
     }
 }
 
 static PyObject *
 window_listener(Window *window)
 {
-    return window->on_evict;
+    return window->alive == NULL || ref_address(window->alive) == Py_None ? NULL : window->on_evict;
 }
 
 static int
@@ -314,7 +317,8 @@ window_coldest(Window *window, bool fresh_too, Entry *but)
 static void
 window_let_go(Cache *cache, Entry *entry, Gone *gone)
 {
-    if (entry->value_ref == NULL || Py_REFCNT(entry->value) == 1) {
+    if (entry->value_ref == NULL || Py_REFCNT(entry->value) == 1
+        || ref_address(entry->value_ref) == Py_None) {  /* cleared by the collector: revived */
         cache_drop(cache, entry, gone, SIZE);
         return;
     }
@@ -438,6 +442,33 @@ window_shrink(Cache *cache, Py_ssize_t weight, Gone *gone)
         count++;
     }
     return count;
+}
+
+/* NULL if every invariant of the window holds, else what is wrong. */
+static const char *
+window_fault(Window *window)
+{
+    Py_ssize_t count = 0;
+    for (int segment = FRESH; segment < OUTSIDE; segment++) {
+        Entry *older = NULL;
+        Py_ssize_t weight = 0;
+        for (Entry *entry = window->segments[segment].oldest; entry != NULL; entry = entry->newer) {
+            if (entry->older != older || entry->segment != segment) {
+                return "entries of the window linked wrongly";
+            }
+            weight += entry->weight;
+            count++;
+            older = entry;
+        }
+        if (window->segments[segment].newest != older
+            || window->segments[segment].weight != weight) {
+            return "a segment of the window counted wrongly";
+        }
+    }
+    if (window_weight(window) > window->maxsize) {
+        return "a window that weighs too much";
+    }
+    return count == window->count ? NULL : "entries of the window counted wrongly";
 }
 
 #endif
