@@ -15,6 +15,7 @@ import math
 import pickle
 import random
 import sys
+import threading
 import time
 import weakref
 from collections import OrderedDict
@@ -26,6 +27,7 @@ from support import (
     C_CORE,
     COUNTS_REFERENCES,
     PYPY,
+    TIMEOUT,
     EqualMember,
     Member,
     Unhashable,
@@ -870,3 +872,77 @@ def test_stacked() -> None:
     first, second = under(1)
     assert first is not second
     assert under(1) is under(1)
+
+
+# --- forgetting what is being made
+
+
+class Slow:
+    """Makes values from what it knows at the time, when it is told to go on."""
+
+    def __init__(self) -> None:
+        self.knows = "old"
+        self.begun, self.goes_on = threading.Event(), threading.Event()
+
+    def make(self, *_: object) -> list[str]:
+        made = [self.knows]
+        self.begun.set()
+        assert self.goes_on.wait(TIMEOUT)
+        return made
+
+
+@pytest.mark.parametrize(
+    "way", ["clear", "discard", "method", "property", "delete", "get_or_create"]
+)
+def test_what_is_forgotten_while_it_is_made_is_not_stored(way: str) -> None:
+    """Nor is it given to who asks later, though its maker gets it."""
+    slow = Slow()
+    asked: Callable[[], Any]
+    forget: Callable[[], Any]
+    if way in ("clear", "discard"):
+        function = weakly.cache(lambda x: slow.make())
+        asked = lambda: function(1)  # noqa: E731
+        forget = function.cache_clear if way == "clear" else lambda: function.cache_discard(1)
+    elif way == "get_or_create":
+        weak_cache: Any = weakly.WeakCache(5)
+        asked = lambda: weak_cache.get_or_create(1, slow.make)  # noqa: E731
+        forget = lambda: weak_cache.pop(1, None)  # noqa: E731
+    else:
+
+        class Owner:
+            method = weakly.cached_method(lambda self: slow.make())
+            value: Any = weakly.cached_property(lambda self: slow.make())
+
+        owner: Any = Owner()
+        asked = owner.method if way == "method" else lambda: owner.value
+
+        def delete() -> None:
+            with pytest.raises(AttributeError):
+                del owner.value
+
+        forget = {
+            "method": lambda: owner.method.cache_clear(),
+            "property": lambda: Owner.value.cache_clear(),
+            "delete": delete,
+        }[way]
+    first: list[Any] = []
+    thread = threading.Thread(target=lambda: first.append(asked()))
+    thread.start()
+    assert slow.begun.wait(TIMEOUT)
+    slow.knows = "new"
+    forget()
+    slow.goes_on.set()
+    assert asked() == ["new"]
+    thread.join(TIMEOUT)
+    assert first == [["old"]]
+    assert asked() == ["new"]
+
+
+def test_a_coroutine_is_no_result() -> None:
+    async def work() -> int:
+        return 5
+
+    function = weakly.cache(lambda x: work())
+    with pytest.raises(TypeError, match="coroutine"):
+        function(1)
+    assert function.cache_info().currsize == 0

@@ -12,6 +12,7 @@ import itertools
 import logging
 import sys
 import threading
+import traceback
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 from support import (
+    PYPY,
     Member,
     atomic_look_ups,
     gc_collect_harder,
@@ -859,3 +861,55 @@ def test_threads_and_loops_on_one_argument_that_dies() -> None:
     gc_collect_harder()
     assert function.cache_info() == (160, 160, None, 0)
     function._check()  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(PYPY, reason="objects die when the collector comes")
+def test_what_a_run_has_begun_does_not_pin_the_instance() -> None:
+    """A timer, and whatever else copies the context, outlives the run."""
+
+    class Owner:
+        @weakly.cached_method
+        async def method(self) -> list[Any]:
+            asyncio.get_running_loop().call_later(3600, print)
+            return [1]
+
+    async def main() -> None:
+        owner = Owner()
+        await owner.method()
+        watch = weakref.ref(owner)
+        del owner
+        assert watch() is None
+
+    asyncio.run(main())
+
+
+def test_the_traceback_of_a_shared_error_does_not_grow() -> None:
+    @weakly.cache
+    async def function(x: int) -> None:
+        await asyncio.sleep(0.001)
+        raise ValueError(x)
+
+    async def main() -> None:
+        errors = await asyncio.gather(*(function(1) for _ in range(50)), return_exceptions=True)
+        assert all(type(error) is ValueError for error in errors)
+        assert len(traceback.extract_tb(errors[-1].__traceback__)) < 10  # type: ignore[union-attr]
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_was_stopped_in_the_middle_of_a_run() -> None:
+    """Who asks in another loop does not wait for it to go on."""
+
+    @weakly.cache
+    async def function(x: int) -> int:
+        await asyncio.sleep(0.02)
+        return x
+
+    first = asyncio.new_event_loop()
+    try:
+        waiting = first.create_task(function(1))  # type: ignore[arg-type]
+        first.run_until_complete(asyncio.sleep(0.005))
+        assert asyncio.run(asyncio.wait_for(function(1), TIMEOUT)) == 1
+        assert first.run_until_complete(waiting) == 1
+    finally:
+        first.close()

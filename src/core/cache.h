@@ -83,6 +83,7 @@ typedef struct Cache {
     double earliest;            /* no entry expires before that */
     Py_ssize_t unswept;         /* insertions since expired entries were looked for */
     Py_ssize_t hits, misses;
+    Py_ssize_t generation;      /* how often somebody had results forgotten */
     struct Cache *older, *newer;  /* neighbours among the caches in use (ephemeron.h); borrowed */
     uint8_t log2;               /* of the number of buckets */
     bool typed, by_identity;    /* how calls are compared */
@@ -777,6 +778,16 @@ cache_put(Cache *cache, const Call *call, Entry *entry, bool absent_only, Gone *
         window_insert(cache, entry, gone);
     }
     return value;
+}
+
+/* To be called when somebody has results forgotten: those that are being made are not to be
+ * stored then. */
+static void
+cache_invalidate(Cache *cache)
+{
+    Py_BEGIN_CRITICAL_SECTION(cache);
+    cache->generation++;
+    Py_END_CRITICAL_SECTION();
 }
 
 /* Hears of a death: called with what was a reference of a cache, or with anything by anybody. */

@@ -21,6 +21,7 @@ typedef struct {
     PyObject *name;             /* of a CachedProperty, owned: in its class, or NULL */
     MemoOptions options;
     Py_ssize_t hits, misses;    /* of a CachedProperty */
+    Py_ssize_t generation;      /* of a CachedProperty: how often somebody had values forgotten */
 } CachedMember;
 
 static PyObject *
@@ -278,6 +279,7 @@ method_cache_discard(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyOb
     int found = method_find_memo((CachedMember *)op, args[0], &memo);
     if (found == 1) {
         Call call = call_of(args + 1, nargs - 1, kwnames);
+        cache_invalidate((Cache *)memo);
         found = memo_take((Cache *)memo, &call, NULL);
         Py_DECREF(memo);
     }
@@ -403,6 +405,7 @@ property_set(PyObject *op, PyObject *instance, PyObject *value)
         return -1;
     }
     int status;
+    SHARED_ADD(&self->generation, 1);
     if (value != NULL) {
         status = mapping_ass_subscript(table, ID_KEY, instance, value);
     }
@@ -470,6 +473,7 @@ property_cache_clear(PyObject *op, PyObject *Py_UNUSED(ignored))
     CachedMember *self = (CachedMember *)op;
     SHARED_STORE(&self->hits, 0);
     SHARED_STORE(&self->misses, 0);
+    SHARED_ADD(&self->generation, 1);
     if (self->table != NULL) {
         PyObject *table = Py_NewRef(self->table);
         (void)container_clear_slot(table);
@@ -485,6 +489,7 @@ property_cache_discard(PyObject *op, PyObject *instance)
     if (table == NULL) {
         return NULL;
     }
+    SHARED_ADD(&((CachedMember *)op)->generation, 1);
     int found = mapping_take(table, ID_KEY, instance, &old);
     Py_XDECREF(old);
     Py_DECREF(table);
@@ -517,6 +522,8 @@ property_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(
 static PyMemberDef property_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(CachedMember, weaklist), READONLY, NULL},
     {"__dictoffset__", T_PYSSIZET, offsetof(CachedMember, dict), READONLY, NULL},
+    {"_generation", T_PYSSIZET, offsetof(CachedMember, generation), READONLY,
+     "how often somebody had values forgotten"},
     {"_table", T_OBJECT, offsetof(CachedMember, table), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };

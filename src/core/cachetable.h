@@ -184,6 +184,7 @@ cachetable_take(PyObject *op, PyObject *key, PyObject **value)
     if (call.hash == -1) {
         return -1;
     }
+    cache_invalidate(self);
     Py_BEGIN_CRITICAL_SECTION(self);
     found = cache_find(self, &call, &entry);
     if (found == 1) {
@@ -395,6 +396,7 @@ cachetable_length(PyObject *op)
 static PyObject *
 cachetable_clear(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
+    cache_invalidate((Cache *)op);
     cache_clear_entries((Cache *)op, DELETED);
     Py_RETURN_NONE;
 }
@@ -486,6 +488,8 @@ static PyGetSetDef cachetable_getset[] = {
 
 static PyMemberDef cachetable_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Cache, weaklist), READONLY, NULL},
+    {"_generation", T_PYSSIZET, offsetof(Cache, generation), READONLY,
+     "how often somebody had entries removed"},
     {NULL, 0, 0, 0, NULL},
 };
 

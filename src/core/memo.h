@@ -173,7 +173,7 @@ failed:
     return -1;
 }
 
-/* miss(memo, [instance,] args, kwargs) */
+/* miss(memo, args, kwargs[, instance]) */
 static NOINLINE PyObject *
 call_miss(PyObject *miss, PyObject *memo, PyObject *instance, const Call *call)
 {
@@ -185,14 +185,9 @@ call_miss(PyObject *miss, PyObject *memo, PyObject *instance, const Call *call)
     if (pack_arguments(call, &args, &kwargs) < 0) {
         return NULL;
     }
-    PyObject *arguments[] = {memo, instance, args, kwargs};
-    if (instance == NULL) {
-        arguments[1] = memo;
-    }
+    PyObject *arguments[] = {memo, args, kwargs, instance};
     Py_INCREF(miss);
-    PyObject *result = instance == NULL
-                           ? PyObject_Vectorcall(miss, arguments + 1, 3, NULL)
-                           : PyObject_Vectorcall(miss, arguments, 4, NULL);
+    PyObject *result = PyObject_Vectorcall(miss, arguments, instance == NULL ? 3 : 4, NULL);
     Py_DECREF(miss);
     Py_DECREF(args);
     Py_DECREF(kwargs);
@@ -391,6 +386,7 @@ static PyObject *
 memo_cache_discard(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     Call call = call_of(args, nargs, kwnames);
+    cache_invalidate((Cache *)op);
     int taken = memo_take((Cache *)op, &call, NULL);
     return taken < 0 ? NULL : PyBool_FromLong(taken);
 }
@@ -464,6 +460,7 @@ memo_cache_clear(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     Cache *self = (Cache *)op;
     cache_forget_counts(self);
+    cache_invalidate(self);
     cache_clear_entries(self, UNTOLD);
     Py_RETURN_NONE;
 }
@@ -567,6 +564,8 @@ static PyMemberDef memo_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Cache, weaklist), READONLY, NULL},
     {"__dictoffset__", T_PYSSIZET, offsetof(Cache, dict), READONLY, NULL},
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(Cache, vectorcall), READONLY, NULL},
+    {"_generation", T_PYSSIZET, offsetof(Cache, generation), READONLY,
+     "how often somebody had results forgotten"},
     {NULL, 0, 0, 0, NULL},
 };
 

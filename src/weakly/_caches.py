@@ -492,6 +492,7 @@ class Memo(_Decorated):
         "_calls",
         "_earliest",
         "_forget",
+        "_generation",
         "_hits",
         "_maxsize",
         "_miss",
@@ -530,6 +531,7 @@ class Memo(_Decorated):
         self._earliest = inf
         self._unswept = 0
         self._suspect = False
+        self._generation = 0
         self._hits = self._misses = 0
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -638,6 +640,7 @@ class Memo(_Decorated):
 
     def cache_clear(self) -> None:
         """Forget all results and counts."""
+        self._generation += 1
         # Not by dict.clear(), see _tables.py.
         calls, self._calls = self._calls, {}
         for call in list(calls):
@@ -657,6 +660,7 @@ class Memo(_Decorated):
 
     def cache_discard(self, /, *args: Any, **kwargs: Any) -> bool:
         """Forget the result of one call; return whether there was one."""
+        self._generation += 1
         call = self._calls.get(_Call(self, args, kwargs))
         if call is None:
             return False
@@ -744,7 +748,7 @@ class CachedMethod(_Decorated):
             if value is not _ABSENT:
                 memo._count(True)
                 return value
-        return self._miss(memo, instance, args, kwargs)
+        return self._miss(memo, args, kwargs, instance)
 
     def __get__(self, obj: Any, owner: type | None = None) -> Any:
         return self if obj is None else self._bind(self, obj)
@@ -790,6 +794,7 @@ class CachedProperty(_Decorated):
         "__dict__",
         "__weakref__",
         "_always_miss",
+        "_generation",
         "_hits",
         "_miss",
         "_misses",
@@ -802,6 +807,7 @@ class CachedProperty(_Decorated):
         self._always_miss = always_miss
         self._name: str | None = None
         self._table: WeakIdKeyTable[Any, Any] = WeakIdKeyTable()
+        self._generation = 0
         self._hits = self._misses = 0
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -826,6 +832,7 @@ class CachedProperty(_Decorated):
 
     def __set__(self, obj: Any, value: Any) -> None:
         _require_instance(obj)
+        self._generation += 1
         self._table[obj] = value
 
     def __delete__(self, obj: Any) -> None:
@@ -845,6 +852,7 @@ class CachedProperty(_Decorated):
 
     def cache_clear(self) -> None:
         """Forget all values and counts."""
+        self._generation += 1
         self._table.clear()
         self._hits = self._misses = 0
 
@@ -855,6 +863,7 @@ class CachedProperty(_Decorated):
     def cache_discard(self, instance: Any, /) -> bool:
         """Forget the value of an instance; return whether there was one."""
         _require_instance(instance)
+        self._generation += 1
         return self._table.pop(instance, _ABSENT) is not _ABSENT
 
 
@@ -930,6 +939,7 @@ class CacheTable(Generic[_K, _V]):
         "_entries_by_key",
         "_events",
         "_forget",
+        "_generation",
         "_hits",
         "_maxsize",
         "_misses",
@@ -944,6 +954,7 @@ class CacheTable(Generic[_K, _V]):
     _entries_by_key: dict[_Key, _Key]
     _events: deque[tuple[Any, Any, str]]  # what on_evict is still to be told
     _forget: Callable[[Any], None]
+    _generation: int
     _hits: int
     _misses: int
     _suspect: bool  # there may be dead entries
@@ -957,6 +968,7 @@ class CacheTable(Generic[_K, _V]):
         self._earliest = inf
         self._hits = self._misses = self._unswept = 0
         self._suspect = False
+        self._generation = 0
         self._configure(1, None, None, None)
         return self
 
@@ -1204,6 +1216,7 @@ class CacheTable(Generic[_K, _V]):
         return default
 
     def _take(self, key: Any) -> Any:
+        self._generation += 1
         while True:
             item, value = self._live(key)
             entry = None if value is _ABSENT else item.entry()
@@ -1213,6 +1226,7 @@ class CacheTable(Generic[_K, _V]):
 
     def clear(self) -> None:
         """Remove all entries."""
+        self._generation += 1
         # Not by dict.clear(), see _tables.py.
         entries, self._entries_by_key = self._entries_by_key, {}
         for entry in list(entries):

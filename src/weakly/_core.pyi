@@ -155,6 +155,8 @@ class CacheParameters(TypedDict):
     by: str
 
 class Memo(Generic[_P, _R]):
+    @property
+    def _generation(self) -> int: ...
     __wrapped__: Callable[_P, _R]
     __name__: str
     __qualname__: str
@@ -193,7 +195,7 @@ class CachedMethod(Generic[_S, _P, _R]):
     __qualname__: str
     def __init__(
         self,
-        miss: Callable[[Any, _S, tuple[Any, ...], dict[str, Any]], _R],
+        miss: Callable[..., _R],
         bind: Callable[[Any, Any], Any],
         maxsize: int | None,
         ttl: float | None,
@@ -226,6 +228,8 @@ class CachedClassMethod(Generic[_P, _R]):  # what the type checkers see of one u
     def cache_discard(self, cls: type, /, *args: _P.args, **kwargs: _P.kwargs) -> bool: ...
 
 class CachedProperty(Generic[_R, _V]):  # what reading gives, and what is stored
+    @property
+    def _generation(self) -> int: ...
     __wrapped__: Callable[[Any], Any]
     def __init__(self, miss: Callable[[Any, Any], _R], always_miss: bool, /) -> None: ...
     def __set_name__(self, owner: type, name: str) -> None: ...
@@ -244,6 +248,8 @@ class CachedProperty(Generic[_R, _V]):  # what reading gives, and what is stored
     def cache_discard(self, instance: Any, /) -> bool: ...
 
 class CacheTable(MutableMapping[_K, _V]):
+    @property
+    def _generation(self) -> int: ...
     def _configure(
         self,
         maxsize: int,

@@ -23,7 +23,8 @@ Runs of coroutine functions (`_runs.py`) have the same places.
 import os
 from _thread import LockType, allocate_lock, get_ident
 from itertools import repeat
-from typing import Any
+from types import CoroutineType
+from typing import Any, cast
 from weakref import ref
 
 __all__ = [
@@ -42,11 +43,12 @@ ABSENT: Any = object()
 class Place:
     """Where a value belongs. Two are equal if they are the same to what holds the value."""
 
-    __slots__ = ("hash", "holder", "left")
+    __slots__ = ("generation", "hash", "holder", "left")
     asks_for_itself: str  # what is wrong then
     holder: Any
     hash: int
     left: bool
+    generation: int  # how often somebody had values of the holder forgotten, before
 
     def leave(self) -> None:
         """From now on it equals only itself, so that it is found without anybody's code."""
@@ -59,6 +61,30 @@ class Place:
     def store(self, value: Any) -> Any:
         """Stores a value, unless there is one; returns the one that is there then."""
         raise NotImplementedError
+
+    def current_generation(self) -> int:
+        """That of the holder, now."""
+        return 0
+
+    def forget(self, value: Any) -> None:
+        """Takes a value out again that was stored."""
+        raise NotImplementedError
+
+    def keep(self, value: Any) -> Any:
+        """Stores a value that was just made, as `store` does; but not one that somebody had
+        forgotten while it was being made: it may be out of date."""
+        if type(value) is CoroutineType:
+            value.close()
+            raise TypeError(
+                "a coroutine cannot be cached, because it can be awaited only once: decorate "
+                "the `async def` function itself, below other decorators"
+            )
+        if self.generation != self.current_generation():
+            return value
+        stored = self.store(value)
+        if self.generation != self.current_generation():
+            self.forget(value)
+        return stored
 
     def is_same(self, other: Any) -> bool:
         """Whether another one, in the same holder, is this place."""
@@ -73,6 +99,8 @@ class Place:
         if not isinstance(other, Place) or self.holder is not other.holder:
             return False
         if self.left or other.left or self.hash != other.hash:
+            return False
+        if self.generation != other.generation:
             return False
         return self.is_same(other)
 
@@ -89,6 +117,7 @@ class KeyPlace(Place):
         self.by_identity = by_identity
         self.hash = hash((id(mapping), id(key) if by_identity else key))
         self.left = False
+        self.generation = 0
 
     def find(self) -> Any:
         return self.holder.get(self.key, ABSENT)
@@ -112,12 +141,19 @@ class CallPlace(Place):
         self.kwargs = kwargs
         self.hash = hash((id(memo), memo._hash(args, kwargs)))
         self.left = False
+        self.generation = memo._generation
 
     def find(self) -> Any:
         return self.holder._find(self.args, self.kwargs, ABSENT)
 
     def store(self, value: Any) -> Any:
         return self.holder._store(self.args, self.kwargs, value)
+
+    def current_generation(self) -> int:
+        return cast(int, self.holder._generation)
+
+    def forget(self, value: Any) -> None:
+        self.holder._discard(self.args, self.kwargs, value)
 
     def is_same(self, other: "CallPlace") -> bool:
         if len(self.args) != len(other.args) or list(self.kwargs) != list(other.kwargs):
@@ -172,7 +208,7 @@ class Flight:
 
     def store(self, value: Any) -> Any:
         """Stores the value that was made; returns that which is there then."""
-        self.value = self.place.store(value)
+        self.value = self.place.keep(value)
         return self.value
 
     def end(self) -> None:

@@ -16,13 +16,15 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from contextvars import ContextVar
 from threading import RLock
+from types import TracebackType
 from typing import Any
+from weakref import ref
 
 from ._flights import ABSENT, Place
 
 __all__ = ["mark_as_coroutine_function", "share"]
 
-# How often, in seconds, those who wait in another loop look whether that of the run was closed:
+# How often, in seconds, those who wait in another loop look whether that of the run has stopped:
 # then nobody goes on with it.
 _PATIENCE = 0.5
 
@@ -45,7 +47,7 @@ async def share(
         run = _runs.setdefault(place, mine)
         if run is mine:
             run.start(count, function, args, kwargs)
-        elif not run.join():
+        elif not run.join(loop):
             run.forget()
             continue
         await run.wait(loop)
@@ -53,13 +55,13 @@ async def share(
             if run is not mine:
                 count(True)
             return run.value
-        error = run.error
-        if isinstance(error, Exception):
+        error, traceback = run.error, run.traceback
+        if error is not None:
             del run, mine  # they have the error, and its traceback will have this frame
             try:
-                raise error
+                raise error.with_traceback(traceback)  # not that of another who waited
             finally:
-                del error
+                del error, traceback
         if run.loop is loop:
             raise CancelledError
         # It went down with its loop, which is no business of this one.
@@ -69,6 +71,7 @@ class _Run:
     """One call of a coroutine function, and who waits for it."""
 
     __slots__ = (
+        "__weakref__",
         "abandoned",
         "awaits",
         "complaint",
@@ -78,6 +81,7 @@ class _Run:
         "loop",
         "place",
         "task",
+        "traceback",
         "value",
         "waiters",
     )
@@ -88,7 +92,8 @@ class _Run:
         self.loop = loop
         self.task: Task[None] | None = None
         self.value: Any = ABSENT  # stays so if the run fails
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
+        self.traceback: TracebackType | None = None  # of the error, before anybody raises it
         self.waiters = 1
         self.abandoned = False  # nobody waits for it any more
         self.lock = RLock()  # of the last two; no code of users runs under it
@@ -114,8 +119,7 @@ class _Run:
             count(False)
             task = self.task = self.loop.create_task(self._go(function, args, kwargs))
             task.add_done_callback(self.land)  # if it is cancelled before it has begun
-        except BaseException as error:
-            self.error = error
+        except BaseException:
             self.land()
             raise
 
@@ -125,15 +129,14 @@ class _Run:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
-        _inside.set(self)
+        _inside.set(ref(self))
         try:
             value = await function(*args, **kwargs)
             assert self.place is not None
-            self.value = self.place.store(value)
-        except BaseException as error:
+            self.value = self.place.keep(value)
+        except Exception as error:
             self.error = error
-            if not isinstance(error, Exception):
-                raise  # the loop is to know
+            self.traceback = error.__traceback__
         finally:
             self.land()
             del self  # the error's traceback has this frame
@@ -151,9 +154,9 @@ class _Run:
             place.leave()
             _runs.pop(place, None)
 
-    def join(self) -> bool:
-        """Whether one can wait for it."""
-        if self.loop.is_closed():
+    def join(self, loop: AbstractEventLoop) -> bool:
+        """Whether one can wait for it in a loop."""
+        if loop is not self.loop and not self.loop.is_running():
             return False
         with self.lock:
             self.waiters += not self.abandoned
@@ -161,7 +164,7 @@ class _Run:
 
     async def wait(self, loop: AbstractEventLoop) -> None:
         """Returns when it is over. Raises RuntimeError where that could never be."""
-        inside = _inside.get()
+        inside = _inside.get()()
         if inside is not None:
             inside.awaits.append(self)
         try:
@@ -175,6 +178,8 @@ class _Run:
                 await asyncio.wait([over], timeout=_PATIENCE)
                 if self.loop.is_closed():
                     self.land()
+                elif not self.loop.is_running():
+                    break
         except CancelledError:
             if not self._leave() or loop is not self.loop:
                 raise
@@ -234,8 +239,14 @@ class _Run:
 
 _runs: dict[Place, _Run] = {}
 
+
+def _nothing() -> None:
+    return None
+
+
 # What the code that runs is part of.
-_inside: ContextVar[_Run | None] = ContextVar("weakly_run", default=None)
+# Weakly: what is begun inside of a run, and may outlive it, has a copy of its context.
+_inside: ContextVar[Callable[[], _Run | None]] = ContextVar("weakly_run", default=_nothing)
 
 
 def _forget_all() -> None:

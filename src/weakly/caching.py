@@ -150,31 +150,34 @@ def cache(
         return functools.partial(cache, maxsize=maxsize, ttl=ttl, typed=typed, by=by)
     _require_callable("cache", function)
     is_async = _is_coroutine_function(function)
-    miss = _miss_of_coroutine_function(function) if is_async else _miss_of_function(function)
+    miss = _miss_of(function, is_async)
     memo: Memo[Any, Any] = Memo(miss, maxsize, ttl, bool(typed), by == "identity", is_async)
     return _decorated(memo, function, is_async)
 
 
-def _miss_of_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    def miss(memo: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _miss_of(function: Callable[..., Any], is_async: bool) -> Callable[..., Any]:
+    """What a Memo calls on a miss, with the instance at the end if it is that of a method."""
+    if is_async:
+        from ._runs import share  # asyncio takes long to import
+
+        def miss_async(
+            memo: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *instance: Any
+        ) -> Any:
+            place = CallPlace(memo, args, kwargs)
+            return share(place, memo._count, function, (*instance, *args), kwargs)
+
+        return miss_async
+
+    def miss(memo: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *instance: Any) -> Any:
         flight = Flight(CallPlace(memo, args, kwargs))
         try:
             value = flight.begin()
             memo._count(value is not ABSENT)
             if value is ABSENT:
-                value = flight.store(function(*args, **kwargs))
+                value = flight.store(function(*instance, *args, **kwargs))
             return value
         finally:
             flight.end()
-
-    return miss
-
-
-def _miss_of_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    from ._runs import share  # asyncio takes long to import
-
-    def miss(memo: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return share(CallPlace(memo, args, kwargs), memo._count, function, args, kwargs)
 
     return miss
 
@@ -268,36 +271,11 @@ def cached_method(
         )
     _require_callable("cached_method", function)
     is_async = _is_coroutine_function(function)
-    miss = _miss_of_coroutine_method(function) if is_async else _miss_of_method(function)
+    miss = _miss_of(function, is_async)
     method: CachedMethod[Any, Any, Any] = CachedMethod(
         miss, _bind, maxsize, ttl, bool(typed), by == "identity", is_async
     )
     return _decorated(method, function, is_async)
-
-
-def _miss_of_method(function: Callable[..., Any]) -> Callable[..., Any]:
-    def miss(memo: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        flight = Flight(CallPlace(memo, args, kwargs))
-        try:
-            value = flight.begin()
-            memo._count(value is not ABSENT)
-            if value is ABSENT:
-                value = flight.store(function(instance, *args, **kwargs))
-            return value
-        finally:
-            flight.end()
-
-    return miss
-
-
-def _miss_of_coroutine_method(function: Callable[..., Any]) -> Callable[..., Any]:
-    from ._runs import share  # asyncio takes long to import
-
-    def miss(memo: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        place = CallPlace(memo, args, kwargs)
-        return share(place, memo._count, function, (instance, *args), kwargs)
-
-    return miss
 
 
 def _bind(method: CachedMethod[Any, P, R], instance: Any) -> Any:
@@ -345,6 +323,11 @@ class BoundMethod(functools.partial[R], Generic[P, R]):
 
     def __hash__(self) -> int:
         return hash((id(self.__self__), self.__func__))
+
+    @property
+    def __module__(self) -> str:  # type: ignore[override]
+        module: str = self.func.__module__
+        return module
 
     def __repr__(self) -> str:
         name = getattr(self.__func__, "__qualname__", "?")
@@ -446,11 +429,19 @@ def cached_property(function: Any, /) -> Any:
 
 
 class _PropertyPlace(KeyPlace):
-    __slots__ = ()
+    __slots__ = ("owner",)
     asks_for_itself = "a cached property asks for the very value that it is to make"
 
     def __init__(self, owner: CachedProperty[Any, Any], instance: Any) -> None:
         super().__init__(owner._table, instance, True)
+        self.owner = owner
+        self.generation = owner._generation
+
+    def current_generation(self) -> int:
+        return self.owner._generation
+
+    def forget(self, value: Any) -> None:
+        self.owner.cache_discard(self.key)
 
 
 def _miss_of_property(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -526,7 +517,8 @@ def _is_coroutine_function(function: Any) -> bool:
 
 def _require_callable(name: str, function: object) -> None:
     if not callable(function):
-        raise TypeError(f"{name}() takes a callable, not '{type(function).__name__}'")
+        hint = f"; write @weakly.{name}(maxsize={function})" if isinstance(function, int) else ""
+        raise TypeError(f"{name}() takes a callable, not '{type(function).__name__}'{hint}")
 
 
 def _check_parameters(maxsize: object, ttl: object, by: object) -> None:
@@ -580,7 +572,8 @@ class WeakCache(CacheTable[K, V], MutableMapping[K, V]):
     The values in its *window* are held strongly. One that has left the window is held weakly:
     it is still found for as long as anybody else holds it, and comes back into the window when
     it is. One that cannot be weakly referenced goes when it leaves. A value that was stored
-    stays at least until the next is. Keys are hashable and held.
+    stays at least until the next is, unless it is heavier than the window. Keys are hashable
+    and held.
 
     - `maxsize`: how much the window holds at most: the sum of the weights.
     - `ttl`: for how many seconds an entry stays.
@@ -763,8 +756,15 @@ class _CachePlace(KeyPlace):
         self, table: WeakCache[Any, Any], key: object, ttl: float | None, weight: int | None
     ) -> None:
         super().__init__(table, key, False)
+        self.generation = table._generation
         self.ttl = ttl
         self.weight = weight
+
+    def current_generation(self) -> int:
+        return self.holder._generation
+
+    def forget(self, value: Any) -> None:
+        self.holder.cache_discard(self.key)
 
     def find(self) -> Any:
         return self.holder._find(self.key, ABSENT)  # the miss that led here was counted
