@@ -897,9 +897,6 @@ def test_real_allocations():
         for pressure in (by_collection[0], by_thread[0]):
             assert pressure.limit == limit
             assert limit <= pressure.resident <= limit + 200 * MB, (pressure, limit)
-        del data
-        gc.collect()
-        assert memory.check_memory(limit=limit) is None
         print("done")
     """)
     assert out == "done\n"
