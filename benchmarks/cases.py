@@ -32,6 +32,9 @@ KINDS = {
     "cache": ("object",),
     "cached_method": ("object",),
     "cached_property": ("object",),
+    "WeakCallable": ("object",),
+    "Signal": ("object",),
+    "ReferenceQueue": ("object",),
 }
 """The kinds of key of each family, the default first."""
 
@@ -43,22 +46,30 @@ STRONG = {
     "WeakIdKeyDictionary": "dict",
     "WeakIdSet": "set",
     "WeakCache": "dict",
+    "WeakCallable": "method",
+    "Signal": "list",
 }
-"""What a program without weak references would use; nothing does the work of finalize,
-and for the caching decorators that is `functools` itself."""
+"""What a program without weak references would use; nothing does the work of finalize and
+of a queue of deaths, and for the caching decorators that is `functools` itself."""
 
 NEAREST = {
     "EphemeronDictionary": "WeakKeyDictionary",
     "WeakIdKeyDictionary": "WeakKeyDictionary",
     "WeakIdSet": "WeakSet",
     "WeakCache": "WeakValueDictionary",
+    "WeakCallable": "WeakMethod",
+    "Signal": "WeakMethod",
+    "ReferenceQueue": "finalize",
 }
 """What comes nearest in the standard library, where it has nothing of that name."""
 
 DECORATORS = ("cache", "cached_method", "cached_property")
 """The families that are measured on calls (calls.py), beside `functools`."""
 
-FEW_ONLY = ("WeakCache", *DECORATORS)
+LISTENERS = ("WeakCallable", "Signal")
+"""The families that call listeners (observers.py)."""
+
+FEW_ONLY = ("WeakCache", *DECORATORS, *LISTENERS)
 """The families that are measured with the few entries only."""
 
 _STRONG_TYPES: dict[str, type] = {"dict": dict, "set": set}

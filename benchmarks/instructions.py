@@ -26,7 +26,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cases import Case
 from benchmarks.operations import BYTES, Row, rows
 from benchmarks.report import groups, heading, ratio
 
@@ -55,7 +54,7 @@ def work(wanted: Sequence[Row]) -> None:
     gc.disable()
     for row in wanted:
         for side in row.sides:
-            case = Case(row.family, side, row.kind, row.entries)  # keeps the keys alive
+            case = row.case(side)  # keeps the keys alive
             run = row.compiled(side, case)
             run(_WARM_UP, _no_time)
             run(1, time.perf_counter)

@@ -67,6 +67,14 @@ LIMITS = (
     Limit(_EPHEMERONS, ("walk, values that refer to their keys",), "strong", 1.5, many=True),
     Limit(_EPHEMERONS, ("walk, values that are numbers",), NANOSECONDS, 20, many=True),
     Limit(("cache", "cached_method"), ("hit",), "stdlib", 2.0),
+    Limit(("WeakCallable",), ("call",), "strong", 3.0),
+    Limit(
+        ("ReferenceQueue",),
+        ("track", "death", "all die in one gc.collect()"),
+        "stdlib",
+        0.3,
+        many=True,
+    ),
     Limit(_EPHEMERONS, ("100 collections of 10,000 objects",), "stdlib", 1.05, many=True),
 )
 

@@ -9,13 +9,23 @@ the attributes of a `Case`, bound to local variables beforehand.
 import ast
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from benchmarks.cases import FEW_ONLY, KINDS, SIDES, STRONG
+from benchmarks.calls import CallCase
+from benchmarks.cases import DECORATORS, FEW_ONLY, KINDS, LISTENERS, SIDES, STRONG, Case
+from benchmarks.observers import ListenerCase, QueueCase
 
 SECONDS = "second"
 BYTES = "byte"
+
+AnyCase = Case | CallCase | ListenerCase | QueueCase
+
+CASES: dict[str, type[AnyCase]] = {
+    **dict.fromkeys(DECORATORS, CallCase),
+    **dict.fromkeys(LISTENERS, ListenerCase),
+    "ReferenceQueue": QueueCase,
+}
+"""What the operations of a family name, where that is not what a `Case` has."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class Operation:
     """Run each time after it."""
     strong_code: str = ""
     """What the strong container has to do instead, where that is something else."""
+    stdlib_code: str = ""
+    """What the standard library's has to do instead."""
     every_kind: bool = False
     """Run with every kind of key (and in a fast run with the many entries too)."""
     needs_equal: bool = False
@@ -40,7 +52,7 @@ class Operation:
     unit: str = SECONDS
 
     def code_of(self, side: str) -> str:
-        return self.strong_code if side == "strong" and self.strong_code else self.code
+        return {"strong": self.strong_code, "stdlib": self.stdlib_code}.get(side) or self.code
 
 
 @dataclass(frozen=True)
@@ -70,10 +82,13 @@ class Row:
     def sides(self) -> tuple[str, ...]:
         return SIDES if self.family in STRONG else SIDES[1:]
 
-    @cached_property
-    def _names(self) -> set[str]:
+    def case(self, side: str) -> AnyCase:
+        """The objects that the operation is run on; rows of one kind and size can share them."""
+        return CASES.get(self.family, Case)(self.family, side, self.kind, self.entries)
+
+    def _names(self, side: str) -> set[str]:
         operation = self.operation
-        texts = (operation.code, operation.strong_code, operation.before, operation.after)
+        texts = (operation.code_of(side), operation.before, operation.after)
         nodes = (node for text in texts for node in ast.walk(ast.parse(text)))
         return {node.id for node in nodes if isinstance(node, ast.Name)}
 
@@ -84,7 +99,7 @@ class Row:
         meets, and code that met three would be fast for none.
         """
         names = sorted(
-            name for name in self._names if hasattr(type(case), name) or name in vars(case)
+            name for name in self._names(side) if hasattr(type(case), name) or name in vars(case)
         )
         lines = [
             f"def run(loops, clock, {', '.join(names)}):",
@@ -352,6 +367,80 @@ _CACHED_PROPERTY = (
     ),
 )
 
+_WEAK_CALLABLE = (
+    Operation(
+        "call",
+        "for call in references: call(1)",
+        strong_code="for obj in objects: obj.hear(1)",
+        stdlib_code="for reference in references: reference()(1)",
+    ),
+    Operation(
+        "make and drop",
+        "for obj in objects: WeakCallable(obj.hear)",
+        strong_code="for obj in objects: obj.hear",
+        stdlib_code="for obj in objects: WeakMethod(obj.hear)",
+    ),
+)
+
+_CALL_IF_ALIVE = """\
+    listener = reference()
+    if listener is not None: listener(1)"""
+
+_SIGNAL = (
+    Operation(
+        "emit, each listener",
+        "signal.emit(1)",
+        strong_code="for listener in methods: listener(1)",
+        stdlib_code=f"for reference in references:\n{_CALL_IF_ALIVE}",
+    ),
+    Operation(
+        "emit, one listener",
+        "for one in signals: one.emit(1)",
+        strong_code="for one in signals:\n    for listener in one: listener(1)",
+        stdlib_code="for one in signals:\n    for reference in one:\n"
+        + "\n".join(f"    {line}" for line in _CALL_IF_ALIVE.splitlines()),
+    ),
+)
+
+_REFERENCE_QUEUE = (
+    Operation(
+        "bytes a tracked object",
+        "watch(held)",
+        before="held = fresh()",
+        after="del held\nsettle()",
+        every_kind=True,
+        unit=BYTES,
+    ),
+    Operation(
+        "track",
+        "for obj in held: queue.track(obj, 1)",
+        before="held = fresh()",
+        stdlib_code="for obj in held: make(obj, clean_up)",
+        after="del obj, held\nqueue.drain()",
+    ),
+    Operation(
+        "death",
+        "held.clear()",
+        before="held = fresh()\nwatch(held)",
+        after="settle()",
+        every_kind=True,
+    ),
+    Operation(
+        "death, token taken",
+        "held.clear()\nfor token in queue.drain(): pass",
+        before="held = fresh()\nwatch(held)",
+        stdlib_code="held.clear()",
+        every_kind=True,
+    ),
+    Operation(
+        "all die in one gc.collect()",
+        "held = None\ncollect()",
+        before="freeze()\nheld = cycles()\nwatch(held)",
+        after="settle()\nunfreeze()",
+        whole=True,
+    ),
+)
+
 # The rows of a mapping that a cache is used for.
 _AS_CACHE = (
     "lookup",
@@ -398,6 +487,9 @@ OPERATIONS: dict[str, tuple[Operation, ...]] = {
     "cache": _CACHE,
     "cached_method": _CACHED_METHOD,
     "cached_property": _CACHED_PROPERTY,
+    "WeakCallable": _WEAK_CALLABLE,
+    "Signal": _SIGNAL,
+    "ReferenceQueue": _REFERENCE_QUEUE,
 }
 
 

@@ -37,6 +37,9 @@ SHOWN = {
     "WeakIdKeyDictionary": ("lookup", "in", "fill and drop", "iterate", "death, one by one"),
     "WeakIdSet": ("in", "fill and drop"),
     "finalize": ("create", "detach", "fire at a death"),
+    "WeakCallable": ("call",),
+    "Signal": ("emit, each listener",),
+    "ReferenceQueue": ("track", "death"),
 }
 """The rows of the plot, by the names in `operations.py`; the docs have them all."""
 
@@ -128,7 +131,7 @@ def _rows_of(family: str, entries: int, results: Results, rows: Sequence[Row]) -
 def _legend(results: Results) -> list[str]:
     parts: list[str] = []
     x = 20
-    for side, name in (("strong", "dict or set"), ("stdlib", "weakref"), ("weakly", "weakly")):
+    for side, name in (("strong", "strong"), ("stdlib", "weakref"), ("weakly", "weakly")):
         parts += [_dot(side, x + 6, 50), text(x + 18, 54, name)]
         x += 40 + 7 * len(name)
     parts.append(text(_WIDTH - 20, 54, results.title, "note", "end"))

@@ -35,6 +35,15 @@ def quantity(value: float, unit: str) -> str:
     return f"{nanoseconds:.0f} ns" if nanoseconds >= 10 else f"{nanoseconds:.1f} ns"
 
 
+_COUNTED = {
+    "finalize": "objects",
+    "WeakCallable": "objects",
+    "Signal": "listeners",
+    "ReferenceQueue": "objects",
+}
+"""What the number of entries counts, where there are none."""
+
+
 def ratio(value: float | None) -> str:
     if value is None:
         return ""
@@ -48,7 +57,7 @@ def groups(rows: Iterable[Row]) -> Iterator[tuple[str, int, list[Row]]]:
 
 
 def heading(family: str, entries: int) -> str:
-    return f"{family}, {entries:,} {'objects' if family == 'finalize' else 'entries'}"
+    return f"{family}, {entries:,} {_COUNTED.get(family, 'entries')}"
 
 
 def columns(family: str) -> list[str]:
@@ -128,6 +137,9 @@ SUMMARY = {
     "WeakIdSet": ("in", "fill and drop"),
     "finalize": ("create", "detach"),
     "WeakCache": ("lookup", "fill and drop"),
+    "WeakCallable": ("call",),
+    "Signal": ("emit, each listener",),
+    "ReferenceQueue": ("track", "death"),
 }
 """The rows that the README shows."""
 
@@ -138,7 +150,7 @@ def summary(results: Results, rows: Sequence[Row]) -> str:
     lines = [
         f"{results.title}, {few:,} entries, time for one; ratios are medians of rounds.",
         "",
-        "| | dict or set | weakref | weakly | to dict or set | to weakref |",
+        "| | strong | weakref | weakly | to strong | to weakref |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
@@ -194,6 +206,10 @@ writes this page and the plot.
   in `weakref`; beside them stands what comes nearest, `WeakKeyDictionary`, `WeakSet` or
   `WeakValueDictionary`. Beside the caching decorators stand `functools.cache` (`lru_cache` where
   a row says bounded) and `functools.cached_property`, which hold their arguments for ever.
+- Beside `WeakCallable` and `Signal` stand the methods themselves, called in a loop over a list,
+  and a loop over a list of `WeakMethod` that calls those that live; beside `ReferenceQueue`
+  stands `finalize` with a function that does nothing. Each run also makes sure that the queue
+  had every death, and each once.
 - Bytes are what `tracemalloc` counts for a full container, without the keys and values.
 - Times are for one entry, those of `gc.collect()` for one collection.
 """
@@ -256,12 +272,14 @@ def _operations() -> Iterator[str]:
             timed = _code(operation.code)
             if operation.strong_code:
                 timed += f"; {STRONG[family]}: {_code(operation.strong_code)}"
+            if operation.stdlib_code:
+                timed += f"; {_stdlib(family)}: {_code(operation.stdlib_code)}"
             yield f"| {_cell(operation.name)} | {_code(operation.before)} | {timed} |"
         yield ""
 
 
 def _code(lines: str) -> str:
-    joined = "; ".join(line.strip() for line in lines.splitlines())
+    joined = "; ".join(line.strip() for line in lines.splitlines()).replace(":; ", ": ")
     return f"`{_cell(joined)}`" if joined else ""
 
 

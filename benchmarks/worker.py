@@ -30,9 +30,8 @@ from typing import Any
 import pyperf
 
 import weakly
-from benchmarks.calls import CallCase
-from benchmarks.cases import DECORATORS, SIDES, Case, traced_bytes
-from benchmarks.operations import BYTES, Row, rows
+from benchmarks.cases import SIDES, traced_bytes
+from benchmarks.operations import BYTES, AnyCase, Row, rows
 
 _KEPT_METADATA = (
     "aslr",
@@ -70,9 +69,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def measure(
-    row: Row, cases: dict[str, Case | CallCase], rounds: int, budget: float
-) -> dict[str, Any]:
+def measure(row: Row, cases: dict[str, AnyCase], rounds: int, budget: float) -> dict[str, Any]:
     """The values of each side, and the loops they were taken with.
 
     One round of all sides, its preparations included, takes about `budget` seconds.
@@ -119,12 +116,11 @@ def work(tasks: Iterable[Row], rounds: int, budget: float, output: Path) -> None
     """Measure rows of one family, kind and size; write one file of results a side."""
     known = environment()
     benchmarks: dict[str, list[pyperf.Benchmark]] = {side: [] for side in SIDES}
-    cases: dict[str, Case | CallCase] = {}
+    cases: dict[str, AnyCase] = {}
     gc.disable()
     for row in tasks:
         if not cases:
-            make = CallCase if row.family in DECORATORS else Case
-            cases = {side: make(row.family, side, row.kind, row.entries) for side in row.sides}
+            cases = {side: row.case(side) for side in row.sides}
         measured = measure(row, cases, rounds, budget)
         for side, values in measured["values"].items():
             metadata = {

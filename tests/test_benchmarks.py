@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,7 +22,7 @@ if sys.implementation.name != "cpython":
     pytest.skip("the benchmarks are for CPython", allow_module_level=True)
 
 from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import hit_plot, limits, plot, policies, report  # noqa: E402
+from benchmarks import against_signals, hit_plot, limits, plot, policies, report  # noqa: E402
 from benchmarks.cases import STRONG  # noqa: E402
 from benchmarks.operations import Row, rows  # noqa: E402
 from benchmarks.results import Results, saved  # noqa: E402
@@ -151,6 +152,33 @@ def test_each_limit_covers_some_row_and_a_miss_is_told(results: Results) -> None
     promised = [row for row in TINY.rows() if row.family not in limits.NO_PROMISE]
     assert all(row.label in text for row in promised)
     assert "first read" not in text
+
+
+# Signals of other packages
+
+
+@pytest.mark.parametrize("kind", against_signals.LISTENERS)
+@pytest.mark.parametrize("package", against_signals.PACKAGES, ids=lambda package: package.name)
+def test_what_is_compared_delivers(package: against_signals.Package, kind: str) -> None:
+    if find_spec(package.module) is None:
+        pytest.skip(f"{package.name} is not installed")
+    setup = package.setup.replace("return None", "heard.append(value)")
+    make = f"listener = {against_signals.LISTENERS[kind]}"
+    heard: list[int] = []
+    lines = (setup, make, package.connect, package.emit, package.disconnect, package.emit)
+    exec("\n".join(lines), {"heard": heard})
+    assert heard == [1]
+
+
+def test_the_comparison_of_signals_runs(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(against_signals, "EMISSIONS", {1: 2, 3: 2})
+    monkeypatch.setattr(against_signals, "OTHERS", (0, 2))
+    monkeypatch.setattr(against_signals, "CONNECTIONS", 3)
+    monkeypatch.setattr(against_signals, "ROUNDS", 2)
+    assert against_signals.main() in (0, 1)  # nothing so short can be judged
+    shown = capsys.readouterr().out
+    for row in ("emit, methods: 3", "connect, disconnect, functions: 1 beside 2", "WeakCallable"):
+        assert row in shown
 
 
 # Hit rates

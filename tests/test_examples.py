@@ -86,6 +86,25 @@ OUTPUTS = {
         still the same object: True
         0 Alicia
         """,
+    "model_view": """\
+        apples come
+          bars:  apples #####
+          total: 7
+        the bars are closed
+          total: 9
+        a whole column is pasted
+          total: 6
+        changed: apples pears plums nuts
+        the sheet is kept by its signal: False
+        """,
+    "async_service": """\
+        Alice heard tea 7, milk 2
+        Bob heard tea 7, milk 2, tea 8, sugar 3
+        Carol heard sugar 3 and missed 3
+        still listening: False
+        latest prices: {'tea': 8, 'milk': 2, 'sugar': 3}
+        all sessions are closed: True
+        """,
 }
 
 # The Python tables cannot tell that nothing else leads to the keys.

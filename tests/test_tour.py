@@ -27,8 +27,14 @@ SCENES = [
         "0 of 1000 instances leak with cached_method",
         "0 users in WeakValueDictionary, 2 in WeakCache",
     ],
+    [
+        "1000 of 1000 labels leak in a list of callbacks",
+        "0 of 1000 labels leak in a Signal",
+        "clicked by Alice",
+        "to be closed: the files of Alice",
+    ],
     ["1000 of 1000 users leak in weakref", "0 of 1000 users leak in weakly"],
-][: 9 if C_CORE else 8]
+][: 10 if C_CORE else 9]
 
 WORKS = [
     "table[key]",

@@ -19,13 +19,15 @@ typedef struct Finalizer {
     /* Owned; all NULL once dead. */
     PyObject *ref, *func, *args;
     PyObject *kwargs;                     /* NULL if there are none */
+    PyObject *deliver;                    /* what a death calls instead; NULL if nothing */
     bool alive;
     bool atexit;
+    bool in_child;                        /* alive in a forked child, too? */
 } Finalizer;
 
 /* What a finalizer held while it was alive. */
 typedef struct {
-    PyObject *ref, *func, *args, *kwargs;
+    PyObject *ref, *func, *args, *kwargs, *deliver;
 } FinalizerContents;
 
 /* Makes the finalizer alive with contents that are taken over; false, and they are not, if it
@@ -44,6 +46,7 @@ finalizer_register(Finalizer *self, FinalizerContents contents)
     self->func = contents.func;
     self->args = contents.args;
     self->kwargs = contents.kwargs;
+    self->deliver = contents.deliver;
     self->newer = NULL;
     self->older = state->newest;
     *(state->newest == NULL ? &state->oldest : &state->newest->newer) = self;
@@ -67,9 +70,10 @@ finalizer_take(Finalizer *self, FinalizerContents *contents, PyObject **referent
     if (taken) {
         *(self->older == NULL ? &state->oldest : &self->older->newer) = self->newer;
         *(self->newer == NULL ? &state->newest : &self->newer->older) = self->older;
-        *contents = (FinalizerContents){self->ref, self->func, self->args, self->kwargs};
+        *contents = (FinalizerContents){self->ref, self->func, self->args, self->kwargs,
+                                        self->deliver};
         self->alive = self->atexit = false;
-        self->ref = self->func = self->args = self->kwargs = NULL;
+        self->ref = self->func = self->args = self->kwargs = self->deliver = NULL;
     }
     MUTEX_UNLOCK(state, registry_mutex);
     return taken;
@@ -84,7 +88,8 @@ finalizer_read(Finalizer *self, FinalizerContents *contents)
     bool alive = self->alive;
     if (alive) {
         *contents = (FinalizerContents){Py_NewRef(self->ref), Py_NewRef(self->func),
-                                        Py_NewRef(self->args), Py_XNewRef(self->kwargs)};
+                                        Py_NewRef(self->args), Py_XNewRef(self->kwargs),
+                                        NULL};
     }
     MUTEX_UNLOCK(state, registry_mutex);
     return alive;
@@ -97,6 +102,7 @@ contents_release(FinalizerContents contents)
     Py_XDECREF(contents.func);
     Py_XDECREF(contents.args);
     Py_XDECREF(contents.kwargs);
+    Py_XDECREF(contents.deliver);
 }
 
 static PyObject *
@@ -106,8 +112,47 @@ finalizer_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED
     Finalizer *self = module == NULL ? NULL : (Finalizer *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->module = Py_NewRef(module);
+        self->in_child = true;
     }
     return (PyObject *)self;
+}
+
+/* The keywords of finalize() that may be options: of a function that takes none of them. */
+static PyObject *
+finalizer_option_names(void)
+{
+    return Py_BuildValue("(ssss)", "check", "in_child", "executor", "loop");
+}
+
+/* Has `_parse` of the class take the options out of the keywords, if there are any: it returns
+ * those of the function and what a death calls in its place, or None. */
+static int
+finalizer_parse(Finalizer *self, PyObject *args, FinalizerContents *contents)
+{
+    PyObject *names = state_of_module(self->module)->finalizer_options;
+    int found = 0;
+    for (Py_ssize_t i = 0; found == 0 && i < PyTuple_GET_SIZE(names); i++) {
+        found = PyDict_Contains(contents->kwargs, PyTuple_GET_ITEM(names, i));
+    }
+    if (found <= 0) {
+        return found;
+    }
+    PyObject *parsed = PyObject_CallMethod((PyObject *)self, "_parse", "OOOO",
+                                           PyTuple_GET_ITEM(args, 0), contents->func,
+                                           contents->args, contents->kwargs);
+    PyObject *kwargs, *deliver;
+    if (parsed == NULL) {
+        return -1;
+    }
+    if (!PyArg_ParseTuple(parsed, "O!O;_parse() must return a dict and a callable or None",
+                          &PyDict_Type, &kwargs, &deliver)) {
+        Py_DECREF(parsed);
+        return -1;
+    }
+    Py_SETREF(contents->kwargs, PyDict_GET_SIZE(kwargs) > 0 ? Py_NewRef(kwargs) : NULL);
+    contents->deliver = deliver == Py_None ? NULL : Py_NewRef(deliver);
+    Py_DECREF(parsed);
+    return 0;
 }
 
 /* Has `_exitfunc` of the class called at exit. As late as this, so that it comes before exit
@@ -145,11 +190,11 @@ finalizer_init(PyObject *op, PyObject *args, PyObject *kwargs)
         return -1;
     }
     FinalizerContents contents = {NULL, Py_NewRef(PyTuple_GET_ITEM(args, 1)),
-                                  PyTuple_GetSlice(args, 2, count), NULL};
+                                  PyTuple_GetSlice(args, 2, count), NULL, NULL};
     bool made = contents.args != NULL;
     if (made && kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
         contents.kwargs = PyDict_Copy(kwargs);  /* functools.partial hands out its own */
-        made = contents.kwargs != NULL;
+        made = contents.kwargs != NULL && finalizer_parse(self, args, &contents) == 0;
     }
     if (made) {
         contents.ref = PyWeakref_NewRef(PyTuple_GET_ITEM(args, 0), op);
@@ -165,23 +210,34 @@ finalizer_init(PyObject *op, PyObject *args, PyObject *kwargs)
     return -1;
 }
 
-/* finalizer(_=None): the argument is the reference when the referent's death is what calls. */
+/* finalizer(_=None): the argument is the reference when the referent's death is what calls;
+ * then the call may be handed over. */
 static PyObject *
 finalizer_call(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"_", NULL};
     Finalizer *self = (Finalizer *)op;
     FinalizerContents contents;
-    PyObject *ignored, *result;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:finalize", names, &ignored)) {
+    PyObject *ref = NULL, *result;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:finalize", names, &ref)) {
         return NULL;
     }
     if (!finalizer_take(self, &contents, NULL)) {
         Py_RETURN_NONE;
     }
-    result = state_of_module(self->module)->finalizers_stopped
-                 ? Py_NewRef(Py_None)
-                 : PyObject_Call(contents.func, contents.args, contents.kwargs);
+    if (state_of_module(self->module)->finalizers_stopped) {
+        result = Py_NewRef(Py_None);
+    }
+    else if (contents.deliver != NULL && ref == contents.ref) {
+        PyObject *keywords = contents.kwargs == NULL ? PyDict_New() : Py_NewRef(contents.kwargs);
+        result = keywords == NULL ? NULL
+                 : PyObject_CallFunctionObjArgs(contents.deliver, contents.func, contents.args,
+                                                keywords, NULL);
+        Py_XDECREF(keywords);
+    }
+    else {
+        result = PyObject_Call(contents.func, contents.args, contents.kwargs);
+    }
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);  /* what is released may run code */
     contents_release(contents);
@@ -236,6 +292,7 @@ finalizer_detach(PyObject *op, PyObject *Py_UNUSED(ignored))
     PyTuple_SET_ITEM(result, 2, contents.args);
     PyTuple_SET_ITEM(result, 3, kwargs);
     Py_DECREF(contents.ref);
+    Py_XDECREF(contents.deliver);
     Py_DECREF(self);
     return result;
 }
@@ -300,6 +357,7 @@ finalizer_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(self->func);
     Py_VISIT(self->args);
     Py_VISIT(self->kwargs);
+    Py_VISIT(self->deliver);
     return 0;
 }
 
@@ -364,6 +422,12 @@ static PyGetSetDef finalizer_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+static PyMemberDef finalizer_members[] = {
+    {"in_child", T_BOOL, offsetof(Finalizer, in_child), 0,
+     "whether the finalizer is alive in a forked child of the process, too"},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyType_Slot finalizer_slots[] = {
     {Py_tp_new, finalizer_new},
     {Py_tp_init, finalizer_init},
@@ -373,6 +437,7 @@ static PyType_Slot finalizer_slots[] = {
     {Py_tp_dealloc, finalizer_dealloc},
     {Py_tp_methods, finalizer_methods},
     {Py_tp_getset, finalizer_getset},
+    {Py_tp_members, finalizer_members},
     {Py_tp_doc, "A call that waits for the death of an object."},
     {0, NULL},
 };

@@ -17,8 +17,11 @@
 #include "iterator.h"
 #include "mapping.h"
 #include "memo.h"
+#include "refqueue.h"
 #include "set.h"
+#include "signal.h"
 #include "table.h"
+#include "weakcallable.h"
 #include "window.h"
 
 /* Makes a type, NULL on failure. If it has a name that users import, adds it to the module. */
@@ -53,6 +56,9 @@ core_exec(PyObject *module)
     State *state = state_of_module(module);
     PyTypeObject *ref_type = &_PyWeakref_RefType;
     if ((state->str_missing = PyUnicode_InternFromString("__missing__")) == NULL
+        || (state->str_deliver = PyUnicode_InternFromString("_deliver")) == NULL
+        || (state->str_connect = PyUnicode_InternFromString("_connect")) == NULL
+        || (state->finalizer_options = finalizer_option_names()) == NULL
         || (state->id_ref_type = add_type(module, &id_ref_spec, ref_type, true)) == NULL
         || (state->keyed_ref_type = add_type(module, &keyed_ref_spec, ref_type, true)) == NULL
         || (state->strong_ref_type = add_type(module, &strong_ref_spec, NULL, false)) == NULL
@@ -62,7 +68,9 @@ core_exec(PyObject *module)
         || (state->table_type = add_type(module, &table_spec, NULL, false)) == NULL
         || (state->finalizer_type = add_type(module, &finalizer_spec, NULL, true)) == NULL
         || (state->call_ref_type = add_type(module, &call_ref_spec, ref_type, false)) == NULL
-        || (state->memo_type = add_type(module, &memo_spec, NULL, true)) == NULL) {
+        || (state->memo_type = add_type(module, &memo_spec, NULL, true)) == NULL
+        || (state->tracked_ref_type = add_type(module, &tracked_ref_spec, ref_type, true)) == NULL
+        || (state->signal_type = add_type(module, &signal_spec, NULL, true)) == NULL) {
         return -1;
     }
     for (size_t i = 0; i < Py_ARRAY_LENGTH(tables); i++) {
@@ -76,12 +84,16 @@ core_exec(PyObject *module)
         Py_DECREF(type);
     }
     PyType_Spec *const others[] = {
-        &attribute_spec, &method_spec, &property_spec, &cachetable_spec,
+        &attribute_spec, &method_spec, &property_spec, &cachetable_spec, &queue_spec,
+        &callable_spec,
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(others); i++) {
         PyTypeObject *type = add_type(module, others[i], NULL, true);
         if (type == NULL) {
             return -1;
+        }
+        if (others[i] == &callable_spec) {
+            type->tp_vectorcall = callable_vectorcall;
         }
         Py_DECREF(type);
     }
@@ -90,8 +102,10 @@ core_exec(PyObject *module)
         return -1;
     }
     state->cache_info_type = PyObject_GetAttrString(functools, "_CacheInfo");
+    state->partial_type = PyObject_GetAttrString(functools, "partial");
     Py_DECREF(functools);
-    return state->cache_info_type == NULL ? -1 : collector_init(state);
+    return state->cache_info_type == NULL || state->partial_type == NULL
+               ? -1 : collector_init(state);
 }
 
 static int
@@ -109,7 +123,10 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT((PyObject *)state->call_ref_type);
     Py_VISIT((PyObject *)state->memo_type);
     Py_VISIT((PyObject *)state->id_key_table_type);
+    Py_VISIT((PyObject *)state->tracked_ref_type);
+    Py_VISIT((PyObject *)state->signal_type);
     Py_VISIT(state->cache_info_type);
+    Py_VISIT(state->partial_type);
     Py_VISIT(state->gc_callbacks);
     Py_VISIT(state->gc_hook);
     return 0;
@@ -133,8 +150,14 @@ core_free(void *module)
     Py_CLEAR(state->call_ref_type);
     Py_CLEAR(state->memo_type);
     Py_CLEAR(state->id_key_table_type);
+    Py_CLEAR(state->tracked_ref_type);
+    Py_CLEAR(state->signal_type);
     Py_CLEAR(state->cache_info_type);
+    Py_CLEAR(state->partial_type);
     Py_CLEAR(state->str_missing);
+    Py_CLEAR(state->str_deliver);
+    Py_CLEAR(state->str_connect);
+    Py_CLEAR(state->finalizer_options);
 }
 
 /* A class decorator. */

@@ -22,8 +22,14 @@ typedef struct {
     PyTypeObject *call_ref_type;
     PyTypeObject *memo_type;
     PyTypeObject *id_key_table_type;
+    PyTypeObject *tracked_ref_type;
+    PyTypeObject *signal_type;
     PyObject *cache_info_type;         /* functools' named tuple */
+    PyObject *partial_type;            /* functools' */
     PyObject *str_missing;             /* "__missing__" */
+    PyObject *str_deliver;             /* "_deliver" */
+    PyObject *str_connect;             /* "_connect" */
+    PyObject *finalizer_options;       /* a tuple of names */
 
     /* collector.h */
     PyObject *gc_callbacks;            /* the list gc.callbacks */

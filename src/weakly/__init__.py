@@ -13,7 +13,7 @@ from .containers import (
     WeakValueDictionary,
 )
 from .ephemerons import Ephemeron, EphemeronStats, collect, ephemeron_stats
-from .finalization import finalize
+from .finalization import Cleaner, Cleanup, ReferenceQueue, TrackedRef, finalize
 from .installation import install, uninstall
 from .lists import WeakList
 from .memory import MemoryPressure, MemoryWatch, check_memory, on_memory_pressure
@@ -24,13 +24,16 @@ from .references import (
     ProxyType,
     ProxyTypes,
     ReferenceType,
+    WeakCallable,
     WeakMethod,
     getweakrefcount,
     getweakrefs,
     proxy,
     ref,
+    weak,
 )
 from .referents import Box, Bytearray, Dict, List, attribute, supports_weakrefs
+from .signals import Event, Signal, Stream
 
 __version__ = "0.1.0"
 
@@ -38,10 +41,13 @@ __all__ = [
     "Box",
     "Bytearray",
     "CallableProxyType",
+    "Cleaner",
+    "Cleanup",
     "Dict",
     "Ephemeron",
     "EphemeronDictionary",
     "EphemeronStats",
+    "Event",
     "IdRef",
     "Interner",
     "KeyedRef",
@@ -50,8 +56,13 @@ __all__ = [
     "MemoryWatch",
     "ProxyType",
     "ProxyTypes",
+    "ReferenceQueue",
     "ReferenceType",
+    "Signal",
+    "Stream",
+    "TrackedRef",
     "WeakCache",
+    "WeakCallable",
     "WeakDefaultDictionary",
     "WeakIdKeyDictionary",
     "WeakIdSet",
@@ -78,4 +89,5 @@ __all__ = [
     "ref",
     "supports_weakrefs",
     "uninstall",
+    "weak",
 ]

@@ -20,7 +20,11 @@ __all__ = [
     "IdRef",
     "KeyedRef",
     "Memo",
+    "ReferenceQueueBase",
+    "SignalBase",
+    "TrackedRef",
     "WeakAttribute",
+    "WeakCallable",
     "WeakIdKeyTable",
     "WeakIdSetTable",
     "WeakKeyTable",
@@ -75,7 +79,11 @@ if TYPE_CHECKING or _use_c_core():
         IdRef,
         KeyedRef,
         Memo,
+        ReferenceQueueBase,
+        SignalBase,
+        TrackedRef,
         WeakAttribute,
+        WeakCallable,
         WeakIdKeyTable,
         WeakIdSetTable,
         WeakKeyTable,
@@ -95,6 +103,8 @@ if TYPE_CHECKING or _use_c_core():
 else:
     from ._attribute import WeakAttribute
     from ._caches import CachedMethod, CachedProperty, CacheTable, Memo
+    from ._listeners import SignalBase, WeakCallable
+    from ._queues import ReferenceQueueBase, TrackedRef
     from ._tables import (
         EphemeronTable,
         Finalizer,

@@ -1105,6 +1105,10 @@ _stopped = False
 
 _Content: TypeAlias = tuple[Any, tuple[Any, ...], dict[str, Any]]
 _Call: TypeAlias = tuple[Any, Any, tuple[Any, ...], dict[str, Any]]
+# Makes, somewhere else, the call that a death asks for.
+_Deliver: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any]], object]
+
+_OPTIONS = frozenset(["check", "executor", "in_child", "loop"])
 
 
 class Finalizer:
@@ -1112,9 +1116,16 @@ class Finalizer:
 
     # The reference calls the finalizer: they and the registry keep each other alive until
     # the finalizer is dead. Then `_content` is (None, (), {}).
-    __slots__ = ("_atexit", "_content", "_reference")
+    __slots__ = ("_atexit", "_content", "_deliver", "_reference", "in_child")
     _reference: ref[Any] | None
     _content: _Content
+    _deliver: _Deliver | None
+    in_child: bool
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        self = super().__new__(cls)
+        self.in_child = True
+        return self
 
     def __init__(self, obj: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
         global _exit_registered, _finalizers_created
@@ -1124,6 +1135,9 @@ class Finalizer:
             _exit_registered = True
         if self.alive:
             raise TypeError("a live finalizer cannot be initialized again")
+        self._deliver = None
+        if not _OPTIONS.isdisjoint(kwargs):
+            kwargs, self._deliver = cast(Any, self)._parse(obj, func, args, kwargs)
         self._reference = ref(obj, self)
         self._content = (func, args, kwargs)
         self._atexit = True
@@ -1138,15 +1152,19 @@ class Finalizer:
         if _finalizers.pop(id(self), None) is None:
             return None
         content = self._content
-        self._reference = None
+        self._reference = self._deliver = None
         self._content = (None, (), {})
         return content
 
     def __call__(self, _: Any = None) -> Any:
+        by_death = _ is not None and self.alive and _ is self._reference
+        deliver = self._deliver if by_death else None
         content = self._take()
         if content is None or _stopped:
             return None
         func, args, kwargs = content
+        if deliver is not None:
+            return deliver(func, args, kwargs)
         return func(*args, **kwargs)
 
     def detach(self) -> _Call | None:

@@ -196,6 +196,40 @@ print(len(bare), "users in WeakValueDictionary,", len(cache), "in WeakCache")
     )
 )
 
+SCENES.append(
+    Scene(
+        "Listeners that do not leak: Signal. Deaths, read when you choose: ReferenceQueue",
+        "A Signal holds methods weakly and functions strongly. A queue runs nothing at a death.",
+        """\
+class Button:
+    clicked = weakly.Signal[str]()
+
+class Label:
+    def show(self, text):
+        self.text = text
+
+def left_of(connect):
+    labels = [Label() for _ in range(1000)]
+    alive = weakly.WeakSet(labels)
+    for label in labels:
+        connect(label.show)
+    del label, labels
+    return len(alive)
+
+button, callbacks = Button(), []
+print(left_of(callbacks.append), "of 1000 labels leak in a list of callbacks")
+print(left_of(button.clicked.connect), "of 1000 labels leak in a Signal")
+button.clicked.connect(lambda text: print("clicked by", text))
+button.clicked.emit("Alice")
+
+alice, queue = User("Alice"), weakly.ReferenceQueue()
+queue.track(alice, "the files of Alice")
+del alice
+print("to be closed:", *queue.drain())
+""",
+    )
+)
+
 if implementation == "c":  # the Python tables cannot
     SCENES.append(
         Scene(

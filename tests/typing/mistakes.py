@@ -70,6 +70,6 @@ def mistakes(key: Key) -> None:
     members.add(found.__class__)  # type: ignore[arg-type]
     members.update(["key"])  # type: ignore[list-item]
 
-    finalize(key, close, 1)  # type: ignore[arg-type]
-    finalize(key, close)  # type: ignore[call-arg]
+    finalize(key, close, 1)  # type: ignore[call-overload]
+    finalize(key, close)  # type: ignore[call-overload]
     WeakMethod(1)  # type: ignore[type-var]

@@ -1,0 +1,183 @@
+"""What a death calls waits for a lock that is held by whom it interrupts: with the standard
+library a program hangs, with a `Cleaner`, a `ReferenceQueue` or an executor it does not.
+
+The same programs run with each; one that hangs is ended after a while, and says where it hangs.
+"""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+from support import PYPY, TIMEOUT, run_python
+
+pytestmark = pytest.mark.skipif(PYPY, reason="nobody knows when objects die there")
+
+PATIENCE = 1.0  # seconds, after which a program hangs
+
+# How `watch(obj, function, *args)` has something called after the death of an object; what has
+# died meanwhile is seen to by `settle()`, where the program holds no lock.
+WAYS = {
+    "a callback of weakref.ref": """
+        references = []
+        def watch(obj, function, *args):
+            references.append(weakref.ref(obj, lambda _: function(*args)))
+        """,
+    "weakref.finalize": "watch = weakref.finalize",
+    "a queue of deaths": """
+        deaths = weakly.ReferenceQueue()
+        def watch(obj, function, *args):
+            deaths.track(obj, (function, args))
+        def settle():
+            for function, args in deaths.drain():
+                function(*args)
+        """,
+    "a cleaner": """
+        cleaner = weakly.Cleaner()
+        watch, settle = cleaner.register, cleaner.close
+        """,
+    "an executor": """
+        executor = ThreadPoolExecutor(1)
+        def watch(obj, function, *args):
+            # A function of its own: a logger's takes any keyword.
+            weakly.finalize(obj, lambda: function(*args), executor=executor)
+        """,
+}
+HANG = ["a callback of weakref.ref", "weakref.finalize"]
+DO_NOT = ["a queue of deaths", "a cleaner", "an executor"]
+
+START = """
+import faulthandler, gc, logging, queue, sys, threading, weakref
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+import weakly
+
+faulthandler.dump_traceback_later({patience}, exit=True)
+
+class Thing:
+    pass
+
+def garbage():
+    thing = Thing()
+    thing.me = thing
+    return thing
+
+def settle():
+    pass
+"""
+
+BEGIN = "print('begun', flush=True)"
+END = """
+settle()
+faulthandler.cancel_dump_traceback_later()
+print("end")
+"""
+
+PROGRAMS = {
+    # To compare two items, objects are made; one of them makes the collector start.
+    "queue.Queue, the collector": """
+        class Version:
+            def __init__(self, number):
+                self.number = number
+            def __lt__(self, other):
+                return self.number < other.number
+
+        @dataclass
+        class Item:
+            name: str
+            number: int
+            def __lt__(self, other):
+                return Version(self.number) < Version(other.number)
+
+        items = queue.PriorityQueue()
+        gc.disable()
+        for number in range(1, 2000):
+            items.put(Item("work", number))
+            watch(garbage(), items.put, Item("a thing has gone", number))
+        item = Item("urgent work", 0)
+        gc.enable()
+        items.put(item)
+        """,
+    # The usual way to empty a queue.
+    "queue.Queue, the last reference": """
+        items = queue.Queue()
+        thing = Thing()
+        watch(thing, items.put, "a thing has gone")
+        items.put(thing)
+        del thing
+        with items.mutex:
+            items.queue.clear()
+        """,
+    # One thread holds a lock and logs; the other logs, and is interrupted by what wants the lock.
+    "logging": """
+        logging.basicConfig(stream=sys.stdout, format="%(message)s")
+        lock, locked, logging_now = threading.Lock(), threading.Event(), threading.Event()
+        closed = []
+
+        def note():
+            with lock:
+                closed.append("a thing")
+
+        class Shown:
+            def __str__(self):
+                logging_now.set()
+                locked.wait()
+                gc.collect()  # as could happen here by itself
+                return "shown"
+
+        watch(garbage(), note)
+        thread = threading.Thread(target=logging.warning, args=("it is %s", Shown()), daemon=True)
+        thread.start()
+        logging_now.wait()
+        with lock:
+            locked.set()
+            logging.warning("in the other thread")
+        thread.join()
+        """,
+    "a logger that puts records into a queue": """
+        from logging.handlers import QueueHandler
+        records = queue.Queue()
+        logger = logging.getLogger()
+        logger.addHandler(QueueHandler(records))
+        thing = Thing()
+        watch(thing, logger.warning, "a thing has gone")
+        records.put(thing)
+        del thing
+        with records.mutex:
+            records.queue.clear()
+        """,
+    "any lock": """
+        lock, closed = threading.Lock(), []
+        def note():
+            with lock:
+                closed.append("a thing")
+        thing = Thing()
+        watch(thing, note)
+        with lock:
+            del thing
+        """,
+}
+
+
+def run(program: str, way: str, patience: float) -> tuple[int, str, str]:
+    """Exit status, output, and the traceback of all threads if it hangs."""
+    parts = [START.format(patience=patience), WAYS[way], BEGIN, PROGRAMS[program], END]
+    result = run_python("\n".join(map(dedent, parts)), timeout=TIMEOUT + patience)
+    return result.returncode, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("way", HANG)
+def test_hangs(program: str, way: str) -> None:
+    status, output, traceback = run(program, way, PATIENCE)
+    assert (status, output) == (1, "begun\n")
+    assert "Timeout" in traceback
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("way", DO_NOT)
+def test_does_not_hang(program: str, way: str) -> None:
+    status, output, errors = run(program, way, TIMEOUT)
+    assert (status, errors) == (0, "")
+    assert output.startswith("begun\n")
+    assert output.endswith("end\n")
