@@ -654,6 +654,43 @@ def test_called_by_the_loop(calls: list[Any]) -> None:
     assert sorted(calls) == [(label, threading.get_ident()) for label in range(250)]
 
 
+def test_first_registered_in_many_threads_at_once(calls: list[Any]) -> None:
+    """The loop is told of a death once, however many threads were the first."""
+
+    class Counting:
+        def __init__(self) -> None:
+            self.told = 0
+
+        def call_soon_threadsafe(self, function: Any) -> None:
+            self.told += 1
+            function()
+
+        def is_closed(self) -> bool:
+            return False
+
+    for _ in range(30):
+        calls.clear()
+        loop: Any = Counting()
+        cleaner = Cleaner(loop=loop)
+        kept = members(4)
+        barrier = threading.Barrier(4)
+
+        def register(
+            member: Any,
+            cleaner: Cleaner = cleaner,
+            barrier: threading.Barrier = barrier,
+        ) -> None:
+            barrier.wait()
+            cleaner.register(member, calls.append, member.label)
+
+        run_all(*[lambda at=at: register(kept[at]) for at in range(4)])  # noqa: B023
+        for died in range(1, 5):
+            kept.pop()
+            gc_collect_harder()
+            wait_until(lambda: len(calls) == loop.told == died)  # noqa: B023  # called at once
+        cleaner.close()
+
+
 def test_the_loop_has_its_turn_between_many(calls: list[Any]) -> None:
     async def main() -> None:
         cleaner = Cleaner(loop=asyncio.get_running_loop())
@@ -723,8 +760,8 @@ import asyncio, gc, os, sys, threading, time, warnings
 from weakly import Cleaner, finalize
 warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside a thread
 class Thing: pass
-def say(*words):
-    print(*words, flush=True)
+def say(*words):  # in one piece, whoever else says something
+    os.write(1, " ".join(map(str, words)).encode() + b"\\n")
 things = [Thing() for _ in range(4)]
 """
 

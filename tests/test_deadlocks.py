@@ -6,12 +6,13 @@ The same programs run with each; one that hangs is ended after a while, and says
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from support import PYPY, TIMEOUT, run_python
+from support import FREE_THREADED, PYPY, TIMEOUT, run_python
 
-pytestmark = pytest.mark.skipif(PYPY, reason="nobody knows when objects die there")
+pytestmark = pytest.mark.skipif(PYPY or FREE_THREADED, reason="nobody knows when objects die there")
 
 PATIENCE = 1.0  # seconds, after which a program hangs
 
@@ -74,7 +75,7 @@ print("end")
 """
 
 PROGRAMS = {
-    # To compare two items, objects are made; one of them makes the collector start.
+    # To compare two items, objects are made; one or other of them makes the collector start.
     "queue.Queue, the collector": """
         class Version:
             def __init__(self, number):
@@ -90,13 +91,9 @@ PROGRAMS = {
                 return Version(self.number) < Version(other.number)
 
         items = queue.PriorityQueue()
-        gc.disable()
-        for number in range(1, 2000):
-            items.put(Item("work", number))
+        for number in range(5000, 0, -1):
             watch(garbage(), items.put, Item("a thing has gone", number))
-        item = Item("urgent work", 0)
-        gc.enable()
-        items.put(item)
+            items.put(Item("work", number))
         """,
     # The usual way to empty a queue.
     "queue.Queue, the last reference": """
@@ -159,6 +156,16 @@ PROGRAMS = {
 }
 
 
+# What waits for the lock, in the traceback. The first is called from within a comparison.
+HANGS_IN = {
+    "queue.Queue, the collector": "__lt__",
+    "queue.Queue, the last reference": "put",
+    "logging": "note",
+    "a logger that puts records into a queue": "put_nowait",
+    "any lock": "note",
+}
+
+
 def run(program: str, way: str, patience: float) -> tuple[int, str, str]:
     """Exit status, output, and the traceback of all threads if it hangs."""
     parts = [START.format(patience=patience), WAYS[way], BEGIN, PROGRAMS[program], END]
@@ -172,6 +179,7 @@ def test_hangs(program: str, way: str) -> None:
     status, output, traceback = run(program, way, PATIENCE)
     assert (status, output) == (1, "begun\n")
     assert "Timeout" in traceback
+    assert f" in {HANGS_IN[program]}\n" in traceback
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -181,3 +189,16 @@ def test_does_not_hang(program: str, way: str) -> None:
     assert (status, errors) == (0, "")
     assert output.startswith("begun\n")
     assert output.endswith("end\n")
+
+
+GUIDE = Path(__file__).parent.parent / "docs" / "cleanup.md"
+
+
+@pytest.mark.skipif(not GUIDE.exists(), reason="only in the repository")
+def test_the_program_in_the_guide_hangs() -> None:
+    _, _, rest = GUIDE.read_text("utf-8").partition("\n```\n")
+    code, _, _ = rest.partition("\n```\n")
+    limit = f"import faulthandler; faulthandler.dump_traceback_later({PATIENCE}, exit=True)\n"
+    result = run_python(limit + code, timeout=TIMEOUT)
+    assert result.returncode == 1
+    assert " in put\n" in result.stderr

@@ -78,6 +78,19 @@ OUTPUTS = {
         cat has gone
         ['bird', 'dog'] are kept, of 12800 bytes
         """,
+    "handle_pool": """\
+        MainThread: opening one.txt
+        this is one
+        pool cleaner: keeping one.txt
+        this is one
+        MainThread: opening two.txt
+        this is two
+        2 in use, 0 idle
+        pool cleaner: keeping two.txt
+        1 in use, 1 idle
+        MainThread: closing one.txt
+        MainThread: closing two.txt
+        """,
     "identity_map": """\
         ['Alicia', 'Alina']
         the same object: True

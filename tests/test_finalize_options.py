@@ -195,8 +195,8 @@ from concurrent.futures import ThreadPoolExecutor
 from weakly import finalize
 warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside a thread
 class Thing: pass
-def say(*words):
-    print("child" if child else "parent", *words, flush=True)
+def say(*words):  # in one piece, whoever else says something
+    os.write(1, " ".join(map(str, ("child" if child else "parent", *words))).encode() + b"\\n")
 child = False
 def fork():
     global child
@@ -618,12 +618,16 @@ def test_the_first_thread_is_started_without_a_lock() -> None:
     assert check_runs(code) == "called\n"
 
 
-def test_errors_in_the_executor(unraisable: list[Any]) -> None:
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+def test_errors_in_the_executor(unraisable: list[Any], error: type[BaseException]) -> None:
+    def fail() -> None:
+        raise error
+
     with ThreadPoolExecutor(1) as executor:
-        finalize(Member(1), divmod, 1, 0, executor=executor)
+        finalize(Member(1), fail, executor=executor)
         let_die()
         wait_until(lambda: unraisable)
-    assert [each.type for each in unraisable] == [ZeroDivisionError]
+    assert [each.type for each in unraisable] == [error]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, OSError])
@@ -756,12 +760,12 @@ def test_a_loop_that_was_closed(calls: list[Any]) -> None:
 # --- exit
 
 PROGRAM = """
-import asyncio, gc, threading, time
+import asyncio, gc, os, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from weakly import finalize
 class Thing: pass
-def say(*words):
-    print(*words, flush=True)
+def say(*words):  # in one piece, whoever else says something
+    os.write(1, " ".join(map(str, words)).encode() + b"\\n")
 class Direct:
     def submit(self, function):
         function()

@@ -399,6 +399,18 @@ def test_a_warning_for_what_would_die_at_once() -> None:
         signal.connect(Object("dead").hear)
 
 
+def test_no_warning_for_asking() -> None:
+    """A temporary that is only asked about is not going to be held."""
+    signal = Signal()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not signal.disconnect(lambda: 5)
+        assert not signal.is_connected(functools.partial(echo))
+        assert not signal.disconnect(Object())
+        with pytest.raises(ValueError, match="not connected"):
+            signal.muted(lambda: 5).__enter__()
+
+
 def test_priority() -> None:
     signal = Signal()
     some = listeners([], 8)
@@ -925,6 +937,22 @@ def test_signal_as_decorator() -> None:
         two.emit(1)  # type: ignore[call-arg]  # that is the test
 
 
+def test_signal_as_decorator_in_a_class() -> None:
+    """The instance is no argument of the signal."""
+
+    class Model:
+        @Signal
+        def changed(self, value: int) -> None:
+            """The value is another."""
+
+    model: Any = Model()
+    model.changed.connect(echo)
+    assert model.changed.collect(5) == [((5,), {})]
+    with pytest.raises(TypeError, match="changed"):
+        model.changed.emit()
+    assert Model.changed.__doc__ == model.changed.__doc__ == "The value is another."
+
+
 def test_what_does_not_fit_is_refused_even_if_nobody_listens_or_it_is_blocked() -> None:
     signal = Signal[int]()
     with pytest.raises(TypeError):
@@ -1190,6 +1218,17 @@ def test_die_during_an_emit(at: int, which: int) -> None:
     assert scene.emit() == (left if which > at else ALL)
     let_die()
     assert scene.again() == left
+
+
+@positions
+@weakness
+@pytest.mark.parametrize("which", ALL)
+def test_connect_again_during_an_emit(at: int, which: int, weak: bool) -> None:
+    """It was connected when the emit began and is when its turn comes: called, and once."""
+    scene = Scene(at, weak)
+    scene.act = lambda: scene.signal.connect(scene.objects[which].hear, weak=weak)
+    assert scene.emit() == ALL
+    assert scene.again() == [*(number for number in ALL if number != which), which]
 
 
 @positions
@@ -1558,6 +1597,51 @@ def test_once_on_the_class(model_class: Any) -> None:
     for model in models:
         model.changed.emit(1)
     assert len(obj.heard) == 1
+
+
+@pytest.mark.parametrize("send", ["emit", "collect", "emit_async"])
+def test_the_class_is_connected_to_during_an_emit(model_class: Any, send: str) -> None:
+    """Not called by that emit, as on one signal."""
+    heard: list[Any] = []
+    model = model_class()
+
+    def everyone() -> None:
+        heard.append("all")
+
+    @model.changed.connect
+    def own() -> None:
+        heard.append("own")
+        model_class.changed.connect(everyone)
+
+    result = getattr(model.changed, send)()
+    if inspect.iscoroutine(result):
+        with contextlib.suppress(StopIteration):
+            result.send(None)
+    assert heard == ["own"]
+    model.changed.emit()
+    assert heard == ["own", "own", "all"]
+    model.changed.disconnect(own)
+    heard.clear()
+    model.changed.connect(lambda: model_class.changed.disconnect(everyone))
+    model.changed.emit()
+    assert heard == []
+
+
+@pytest.mark.skipif(PYPY, reason="its weak references are dead by then")
+def test_emitted_by_the_finalizer_of_the_instance() -> None:
+    heard: list[Any] = []
+
+    class Model:
+        closed: Any = Signal()
+
+        def __del__(self) -> None:
+            self.closed.emit("last words")
+
+    model = Model()
+    model.closed.connect(lambda x: heard.append(("own", x)))
+    Model.closed.connect(lambda x: heard.append(("all", x)))
+    del model
+    assert heard == [("own", "last words"), ("all", "last words")]
 
 
 def test_errors_of_both(model_class: Any) -> None:
@@ -2095,6 +2179,29 @@ def test_one_disconnect_wins() -> None:
             return signal.disconnect(echo)  # type: ignore[no-any-return]  # signal is untyped here
 
         assert sorted(run_all(*[disconnect] * 8)) == [False] * 7 + [True]
+
+
+def test_a_listener_connected_again_is_always_connected() -> None:
+    """Other threads see it connected while it is connected anew."""
+    eager_switching()
+    signal = Signal()
+    obj = Object()
+    signal.connect(obj.hear)
+    done = threading.Event()
+
+    def connect() -> None:
+        for _ in range(2000):
+            signal.connect(obj.hear)
+        done.set()
+
+    def look() -> int:
+        missed = 0
+        while not done.is_set():
+            missed += not signal.is_connected(obj.hear)
+            missed += signal.collect() != ["object"]
+        return missed
+
+    assert run_all(connect, look, look) == [None, 0, 0]
 
 
 def test_blocked_and_muted_in_threads() -> None:

@@ -774,6 +774,60 @@ def test_on_thread_only_if_it_is_still_connected_and_alive() -> None:
     assert not signal.has_listeners
 
 
+def test_once_that_could_not_be_handed_over_is_not_used_up() -> None:
+    class Full(Later):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            if full:
+                raise RuntimeError("full")
+            return super().submit(fn, *args, **kwargs)
+
+    full = [1]
+    signal = Signal(on_error="stop")
+    later = Full()
+    obj = Object()
+    signal.on_thread(later).connect(obj.hear, once=True)
+    with pytest.raises(RuntimeError, match="full"):
+        signal.emit(1)
+    assert signal.is_connected(obj.hear)
+    full.clear()
+    signal.emit(2)
+    signal.emit(3)
+    later.turn()
+    assert obj.heard == [(2,)]
+    assert not signal.is_connected(obj.hear)
+
+
+def test_once_elsewhere_from_eight_threads(executor: Any) -> None:
+    for _ in range(20):
+        signal = Signal()
+        obj = Object()
+        signal.on_thread(executor).connect(obj.hear, once=True)
+        barrier = threading.Barrier(8, timeout=30)
+
+        def emit(signal: Any = signal, barrier: Any = barrier) -> None:
+            barrier.wait()
+            signal.emit(5)
+
+        assert run_all(*[emit] * 8) == [None] * 8
+        wait_until(lambda obj=obj: obj.heard)
+        executor.submit(int).result(TIMEOUT)
+        assert obj.heard == [(5,)]
+
+
+def test_a_coroutine_in_an_executor(executor: Any, unraisable: list[Any]) -> None:
+    """Nobody would await it there: an error, and no coroutine is left open."""
+    signal = Signal()
+    obj = Object()
+    signal.on_thread(executor).connect(obj.hear_later)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        signal.emit()
+        wait_until(lambda: unraisable)
+        gc_collect_harder()
+    assert [each.type for each in unraisable] == [TypeError]
+    assert obj.heard == []
+
+
 def test_errors_in_an_executor_are_reported(executor: Any, unraisable: list[Any]) -> None:
     signal = Signal()
 

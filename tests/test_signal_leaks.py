@@ -961,7 +961,8 @@ def test_listeners_come_and_go_and_memory_stays(load: Callable[[int], None]) -> 
 @pytest.mark.slow
 @loads
 def test_a_million_listeners_come_and_go_and_memory_stays(load: Callable[[int], None]) -> None:
-    check_memory_is_flat(load, 1_000_000)
+    """Of those that cost most, a hundred thousand."""
+    check_memory_is_flat(load, 1_000_000 if LOADS.index(load) < 4 else 100_000)
 
 
 @pytest.mark.skipif(PYPY, reason="finalizers come late there")

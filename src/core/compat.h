@@ -268,6 +268,40 @@ tuple_reset_hash(PyObject *tuple)
 #endif
 }
 
+/* Puts a key into a dict that does not have it: 1; 0 if it has, -1 with an exception set. For
+ * keys whose comparison runs no Python code, in one step. */
+static inline int
+dict_put_absent(PyObject *dict, PyObject *key, PyObject *value)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    int found = PyDict_SetDefaultRef(dict, key, value, NULL);
+    return found < 0 ? -1 : !found;
+#else
+    PyObject *there = PyDict_SetDefault(dict, key, value);
+    return there == NULL ? -1 : there == value;
+#endif
+}
+
+/* Takes a key out of a dict: 1 and what it stood for, 0 if it was not there, -1 with an
+ * exception set. As above. */
+static inline int
+dict_take(PyObject *dict, PyObject *key, PyObject **value)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyDict_Pop(dict, key, value);
+#else
+    *value = Py_XNewRef(PyDict_GetItemWithError(dict, key));
+    if (*value == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    if (PyDict_DelItem(dict, key) < 0) {
+        Py_CLEAR(*value);
+        return -1;
+    }
+    return 1;
+#endif
+}
+
 /* For tables of methods. */
 #define FUNCTION(f) ((PyCFunction)(void (*)(void))(f))
 

@@ -58,6 +58,7 @@ core_exec(PyObject *module)
     if ((state->str_missing = PyUnicode_InternFromString("__missing__")) == NULL
         || (state->str_deliver = PyUnicode_InternFromString("_deliver")) == NULL
         || (state->str_connect = PyUnicode_InternFromString("_connect")) == NULL
+        || (state->str_disconnect = PyUnicode_InternFromString("_disconnect")) == NULL
         || (state->finalizer_options = finalizer_option_names()) == NULL
         || (state->id_ref_type = add_type(module, &id_ref_spec, ref_type, true)) == NULL
         || (state->keyed_ref_type = add_type(module, &keyed_ref_spec, ref_type, true)) == NULL
@@ -70,9 +71,11 @@ core_exec(PyObject *module)
         || (state->call_ref_type = add_type(module, &call_ref_spec, ref_type, false)) == NULL
         || (state->memo_type = add_type(module, &memo_spec, NULL, true)) == NULL
         || (state->tracked_ref_type = add_type(module, &tracked_ref_spec, ref_type, true)) == NULL
-        || (state->signal_type = add_type(module, &signal_spec, NULL, true)) == NULL) {
+        || (state->signal_type = add_type(module, &signal_spec, NULL, true)) == NULL
+        || (state->weak_callable_type = add_type(module, &callable_spec, NULL, true)) == NULL) {
         return -1;
     }
+    state->weak_callable_type->tp_vectorcall = callable_vectorcall;
     for (size_t i = 0; i < Py_ARRAY_LENGTH(tables); i++) {
         PyTypeObject *type = add_type(module, tables[i].spec, state->table_type, true);
         if (type == NULL) {
@@ -85,15 +88,11 @@ core_exec(PyObject *module)
     }
     PyType_Spec *const others[] = {
         &attribute_spec, &method_spec, &property_spec, &cachetable_spec, &queue_spec,
-        &callable_spec,
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(others); i++) {
         PyTypeObject *type = add_type(module, others[i], NULL, true);
         if (type == NULL) {
             return -1;
-        }
-        if (others[i] == &callable_spec) {
-            type->tp_vectorcall = callable_vectorcall;
         }
         Py_DECREF(type);
     }
@@ -125,6 +124,7 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT((PyObject *)state->id_key_table_type);
     Py_VISIT((PyObject *)state->tracked_ref_type);
     Py_VISIT((PyObject *)state->signal_type);
+    Py_VISIT((PyObject *)state->weak_callable_type);
     Py_VISIT(state->cache_info_type);
     Py_VISIT(state->partial_type);
     Py_VISIT(state->gc_callbacks);
@@ -152,11 +152,13 @@ core_free(void *module)
     Py_CLEAR(state->id_key_table_type);
     Py_CLEAR(state->tracked_ref_type);
     Py_CLEAR(state->signal_type);
+    Py_CLEAR(state->weak_callable_type);
     Py_CLEAR(state->cache_info_type);
     Py_CLEAR(state->partial_type);
     Py_CLEAR(state->str_missing);
     Py_CLEAR(state->str_deliver);
     Py_CLEAR(state->str_connect);
+    Py_CLEAR(state->str_disconnect);
     Py_CLEAR(state->finalizer_options);
 }
 

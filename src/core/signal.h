@@ -23,6 +23,9 @@ typedef struct {
     State *state;
     /* Owned, or NULL. */
     PyObject *cell;             /* a list: the snapshot or None */
+    PyObject *listeners;        /* a dict, from each to itself */
+    PyObject *listener_type;    /* a subclass of WeakCallable */
+    PyObject *died;             /* what hears of their deaths; None until it is needed */
     PyObject *parent;           /* the signal of the class */
     PyObject *owner;            /* a weak reference to the instance */
     PyObject *instances;        /* table from instances to their signals */
@@ -185,11 +188,11 @@ emission_failed(Emission *emission, PyObject *listener)
     return 0;
 }
 
-/* Calls the listeners of a signal: the one that emits, or its parent. */
-static int
-emission_send(Emission *emission, Signal *signal)
+/* The listeners of a signal as they are now, a tuple; NULL with an exception set. */
+static PyObject *
+signal_snapshot(Signal *self)
 {
-    PyObject *cell = signal_field(signal, &signal->cell), *snapshot = NULL;
+    PyObject *cell = signal_field(self, &self->cell), *snapshot = NULL;
     if (LIKELY(cell != NULL && PyList_CheckExact(cell))) {
 #if PY_VERSION_HEX >= 0x030D0000
         snapshot = PyList_GetItemRef(cell, 0);
@@ -201,15 +204,19 @@ emission_send(Emission *emission, Signal *signal)
     Py_XDECREF(cell);
     if (UNLIKELY(snapshot == NULL || !PyTuple_CheckExact(snapshot))) {
         Py_XDECREF(snapshot);
-        snapshot = PyObject_CallMethod((PyObject *)signal, "_refresh", NULL);
+        snapshot = PyObject_CallMethod((PyObject *)self, "_refresh", NULL);
         if (snapshot != NULL && !PyTuple_CheckExact(snapshot)) {
             Py_CLEAR(snapshot);
             PyErr_SetString(PyExc_TypeError, "_refresh() must return a tuple");
         }
-        if (snapshot == NULL) {
-            return -1;
-        }
     }
+    return snapshot;
+}
+
+/* Calls the listeners of a signal: the one that emits, or its parent. */
+static int
+emission_send(Emission *emission, Signal *signal, PyObject *snapshot)
+{
     int status = 0;
     for (Py_ssize_t i = 0; status == 0 && i < PyTuple_GET_SIZE(snapshot); i++) {
         PyObject *listener = PyTuple_GET_ITEM(snapshot, i), *result;
@@ -251,7 +258,6 @@ emission_send(Emission *emission, Signal *signal)
         }
         Py_XDECREF(result);
     }
-    Py_DECREF(snapshot);
     return status;
 }
 
@@ -296,10 +302,15 @@ signal_emit_all(Signal *self, PyObject *sender, PyObject *const *args, Py_ssize_
         status = result == NULL ? -1 : 0;
     }
     if (status == 0 && !signal_is_blocked(self, parent)) {
-        status = emission_send(&emission, self);
+        PyObject *own = signal_snapshot(self);
+        PyObject *all = parent == NULL || own == NULL ? NULL : signal_snapshot((Signal *)parent);
+        bool taken = own != NULL && (all != NULL || parent == NULL);
+        status = taken ? emission_send(&emission, self, own) : -1;
         if (status == 0 && parent != NULL) {
-            status = emission_send(&emission, (Signal *)parent);
+            status = emission_send(&emission, (Signal *)parent, all);
         }
+        Py_XDECREF(own);
+        Py_XDECREF(all);
     }
     if (UNLIKELY(emission.errors != NULL)) {
         PyObject *error = status < 0 ? error_take() : NULL;
@@ -357,9 +368,56 @@ signal_collect(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
     return results;
 }
 
-/* Is it a callable that a weak reference to would be dead at once, held by its parts or not? */
+/* Connecting. The plain cases are here, all others in Python: `_connect()`, `_disconnect()`. */
+
+/* Has the next emit make a new snapshot. */
 static int
-dies_at_once(PyObject *callable)
+signal_changed(Signal *self)
+{
+    PyObject *old, *cell = PyList_New(1);
+    if (cell == NULL) {
+        return -1;
+    }
+    PyList_SET_ITEM(cell, 0, Py_NewRef(Py_None));
+    Py_BEGIN_CRITICAL_SECTION(self);
+    old = self->cell;
+    self->cell = cell;
+    Py_END_CRITICAL_SECTION();
+    Py_XDECREF(old);
+    return 0;
+}
+
+/* Connects a listener without options that is not connected yet: 1; 0 if this is no such case. */
+static int
+signal_connect_plain(Signal *self, PyObject *callable)
+{
+    PyObject *type = signal_field(self, &self->listener_type);
+    PyObject *died = signal_field(self, &self->died);
+    PyObject *listeners = signal_field(self, &self->listeners), *listener = NULL;
+    int status = 0;
+    if (type != NULL && died != NULL && listeners != NULL && PyDict_CheckExact(listeners)
+        && PyType_Check(type) && callable != Py_None) {
+        listener = callable_make((PyTypeObject *)type, callable, died, METHODS_WEAKLY, false);
+        if (listener == NULL) {
+            PyErr_Clear();  /* the other way has the message */
+        }
+        else {
+            status = dict_put_absent(listeners, listener, listener);
+            if (status == 1 && signal_changed(self) < 0) {
+                status = -1;
+            }
+        }
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(died);
+    Py_XDECREF(listeners);
+    Py_XDECREF(listener);
+    return status;
+}
+
+/* Is it a callable that a weak reference to would be dead at once, if nobody else holds it? */
+static int
+dies_alone(PyObject *callable)
 {
     Parts parts = {WHOLE, NULL, NULL, NULL};
     int status = parts_of(callable, &parts);
@@ -369,32 +427,80 @@ dies_at_once(PyObject *callable)
     return status < 0 ? -1 : parts.kind == WHOLE && !is_weak_callable(callable);
 }
 
-/* connect(listener=None, /, **options): here because only here can be seen who holds it. */
+/* Calls a method of the Python class with the arguments of one of ours. */
+static PyObject *
+signal_pass_on(PyObject *self, PyObject *name, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
+{
+    PyObject *stack[10];
+    size_t total = (size_t)(nargs + (kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames)));
+    if (total + 1 > Py_ARRAY_LENGTH(stack)) {
+        PyErr_SetString(PyExc_TypeError, "a signal takes one listener and its options");
+        return NULL;
+    }
+    stack[0] = self;
+    memcpy(stack + 1, args, total * sizeof(PyObject *));
+    return PyObject_VectorcallMethod(name, stack, (size_t)nargs + 1, kwnames);
+}
+
+/* connect(listener=None, /, **options) */
 static PyObject *
 signal_connect(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     Signal *self = (Signal *)op;
-    if (UNLIKELY(kwnames != NULL) && nargs == 1 && is_temporary(args[0])
-        && PyCallable_Check(args[0]) && !Py_IS_TYPE(args[0], (PyTypeObject *)self->state->partial_type)) {
+    if (nargs == 1 && kwnames == NULL) {
+        int status = signal_connect_plain(self, args[0]);
+        if (status != 0) {
+            return status < 0 ? NULL : Py_NewRef(args[0]);
+        }
+    }
+    /* Only from here can be seen who else holds the listener. */
+    else if (nargs == 1 && is_temporary(args[0]) && PyCallable_Check(args[0])
+             && !Py_IS_TYPE(args[0], (PyTypeObject *)self->state->partial_type)) {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(kwnames); i++) {
             if (args[nargs + i] == Py_True
                 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, i), "weak") == 0) {
-                int dies = dies_at_once(args[0]);
+                int dies = dies_alone(args[0]);
                 if (dies < 0 || (dies && warn_of_temporary(args[0]) < 0)) {
                     return NULL;
                 }
             }
         }
     }
-    PyObject *small[8], **stack = small;
-    size_t total = (size_t)(nargs + (kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames)));
-    if (total + 1 > Py_ARRAY_LENGTH(small)) {
-        PyErr_SetString(PyExc_TypeError, "connect() takes a listener and its options");
+    return signal_pass_on(op, self->state->str_connect, args, nargs, kwnames);
+}
+
+/* disconnect(listener, /, *, sender=None) */
+static PyObject *
+signal_disconnect(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    Signal *self = (Signal *)op;
+    if (nargs != 1 || kwnames != NULL) {
+        return signal_pass_on(op, self->state->str_disconnect, args, nargs, kwnames);
+    }
+    /* Held strongly, as that takes any callable. */
+    PyObject *key = callable_make(self->state->weak_callable_type, args[0], Py_None, STRONGLY,
+                                  false);
+    if (key == NULL) {
         return NULL;
     }
-    stack[0] = op;
-    memcpy(stack + 1, args, total * sizeof(PyObject *));
-    return PyObject_VectorcallMethod(self->state->str_connect, stack, (size_t)nargs + 1, kwnames);
+    PyObject *listener = NULL, *listeners = signal_field(self, &self->listeners);
+    int status = 0;
+    if (listeners != NULL && PyDict_CheckExact(listeners)) {
+        status = dict_take(listeners, key, &listener);
+    }
+    if (status == 1) {
+        if (is_weak_callable(listener)) {
+            SHARED_STORE_INT(&((WeakCallable *)listener)->state, LISTENER_GONE);
+        }
+        if (signal_changed(self) < 0) {
+            status = -1;
+        }
+    }
+    Py_XDECREF(listener);
+    Py_XDECREF(listeners);
+    Py_DECREF(key);
+    return status < 0 ? NULL : PyBool_FromLong(status);
 }
 
 /* The signal of an instance, made on the first access. */
@@ -485,6 +591,9 @@ signal_traverse(PyObject *op, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(self->module);
     Py_VISIT(self->cell);
+    Py_VISIT(self->listeners);
+    Py_VISIT(self->listener_type);
+    Py_VISIT(self->died);
     Py_VISIT(self->parent);
     Py_VISIT(self->owner);
     Py_VISIT(self->instances);
@@ -496,6 +605,9 @@ signal_clear(PyObject *op)
 {
     Signal *self = (Signal *)op;
     Py_CLEAR(self->cell);
+    Py_CLEAR(self->listeners);
+    Py_CLEAR(self->listener_type);
+    Py_CLEAR(self->died);
     Py_CLEAR(self->parent);
     Py_CLEAR(self->owner);
     Py_CLEAR(self->instances);
@@ -530,6 +642,10 @@ static PyMethodDef signal_methods[] = {
      "collect($self, /, *args, **kwargs)\n--\n\n"
      "Emit, and return the results of the listeners as a list, in the order of their calls."},
     {"connect", FUNCTION(signal_connect), METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"disconnect", FUNCTION(signal_disconnect), METH_FASTCALL | METH_KEYWORDS,
+     "disconnect($self, listener, /, *, sender=None)\n--\n\n"
+     "Call a listener no more; return whether it was connected. O(1).\n\n"
+     "With a sender, it only stops to listen to that one."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -541,6 +657,9 @@ static PyGetSetDef signal_getset[] = {
 static PyMemberDef signal_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Signal, weaklist), READONLY, NULL},
     {"_cell", T_OBJECT, offsetof(Signal, cell), 0, "a list: the snapshot of the listeners or None"},
+    {"_listeners", T_OBJECT, offsetof(Signal, listeners), 0, "a dict of the listeners"},
+    {"_listener_type", T_OBJECT, offsetof(Signal, listener_type), 0, "what makes a listener"},
+    {"_died", T_OBJECT, offsetof(Signal, died), 0, "what is called with a listener that died"},
     {"_owner", T_OBJECT, offsetof(Signal, owner), 0, "a weak reference to the instance"},
     {"_blocked", T_INT, offsetof(Signal, blocked), 0, "how often the signal is blocked"},
     {"_arity", T_INT, offsetof(Signal, arity), 0,

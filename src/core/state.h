@@ -24,11 +24,13 @@ typedef struct {
     PyTypeObject *id_key_table_type;
     PyTypeObject *tracked_ref_type;
     PyTypeObject *signal_type;
+    PyTypeObject *weak_callable_type;
     PyObject *cache_info_type;         /* functools' named tuple */
     PyObject *partial_type;            /* functools' */
     PyObject *str_missing;             /* "__missing__" */
     PyObject *str_deliver;             /* "_deliver" */
     PyObject *str_connect;             /* "_connect" */
+    PyObject *str_disconnect;          /* "_disconnect" */
     PyObject *finalizer_options;       /* a tuple of names */
 
     /* collector.h */

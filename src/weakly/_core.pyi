@@ -361,6 +361,7 @@ class SignalBase:
     def emit_from(self, sender: Any, /, *args: Any, **kwargs: Any) -> None: ...
     def collect(self, /, *args: Any, **kwargs: Any) -> list[Any]: ...
     def connect(self, listener: Any = None, /, **options: Any) -> Any: ...
+    def disconnect(self, listener: Any, /, **options: Any) -> bool: ...
     @overload
     def __get__(self, obj: None, owner: type) -> Self: ...
     @overload
@@ -370,6 +371,9 @@ class SignalBase:
     _arity: int
     _blocked: int
     _cell: list[tuple[WeakCallable[..., Any], ...] | None] | None
+    _died: WeakCallable[..., Any] | None
+    _listeners: dict[Any, Any]
+    _listener_type: type[WeakCallable[..., Any]]
     _owner: ref[Any] | None
     _parent: SignalBase | None
     _stop_at_error: bool

@@ -211,8 +211,9 @@ class WeakCallable:
                 "callable strongly"
             ) from None
         watch.owner = owner
-        if isinstance(self._function, ref):
-            function = cast(Any, self._function)()
+        function: Any = self._function
+        if isinstance(function, ref):
+            function = cast(Any, function)()
             watch = self._function = _Watch(function, _hear_death)
             watch.owner = owner
 
@@ -320,7 +321,10 @@ class SignalBase:
         "_arity",
         "_blocked",
         "_cell",
+        "_died",
         "_instances",
+        "_listener_type",
+        "_listeners",
         "_owner",
         "_parent",
         "_stop_at_error",
@@ -328,7 +332,10 @@ class SignalBase:
     _arity: int  # how many positional arguments it takes; -1: any; -2: ask
     _blocked: int
     _cell: list[tuple[WeakCallable, ...] | None] | None  # the listeners in order, or None: ask
+    _died: WeakCallable | None  # what a listener calls when it dies
     _instances: dict[str, WeakIdKeyTable[Any, Any]]  # "table": the signals of the instances
+    _listener_type: type[WeakCallable]
+    _listeners: dict[Any, WeakCallable]
     _owner: ref[Any] | None  # the instance
     _parent: Any  # the signal of the class
     _stop_at_error: bool
@@ -336,11 +343,13 @@ class SignalBase:
     # What the signal proper defines.
     _check_call: Any
     _connect: Any
+    _disconnect: Any
     _failed: Any
     _forget: Any
     _interrupted: Any
     _make: Any
     _refresh: Any
+    _snapshot: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
@@ -354,6 +363,13 @@ class SignalBase:
     def connect(self, listener: Any = None, /, **options: Any) -> Any:
         """Connect a listener; see `Signal`."""
         return self._connect(listener, **options)
+
+    def disconnect(self, listener: Any, /, **options: Any) -> bool:
+        """Call a listener no more; return whether it was connected. O(1).
+
+        With a sender, it only stops to listen to that one.
+        """
+        return bool(self._disconnect(listener, **options))
 
     def emit(self, /, *args: Any, **kwargs: Any) -> None:
         """Call the listeners with these arguments."""
@@ -380,24 +396,24 @@ class SignalBase:
         if sender is _NOTHING:
             sender = None if self._owner is None else self._owner()
         errors: list[tuple[WeakCallable, BaseException]] = []
-        for signal in (self,) if parent is None else (self, parent):
-            cell = signal._cell
-            listeners = None if cell is None else cell[0]
-            for listener in signal._refresh() if listeners is None else listeners:
-                try:
-                    result = self._call(signal, listener, sender, args, kwargs)
-                except Exception as error:
-                    if self._stop_at_error:
-                        raise
-                    errors.append((listener, error))
-                except BaseException:
-                    if errors:
-                        self._interrupted(errors)
-                        errors.clear()
+        listeners = [(self, listener) for listener in self._snapshot()]
+        if parent is not None:
+            listeners += [(parent, listener) for listener in parent._snapshot()]
+        for signal, listener in listeners:
+            try:
+                result = self._call(signal, listener, sender, args, kwargs)
+            except Exception as error:
+                if self._stop_at_error:
                     raise
-                else:
-                    if results is not None and result is not _NOTHING:
-                        results.append(result)
+                errors.append((listener, error))
+            except BaseException:
+                if errors:
+                    self._interrupted(errors)
+                    errors.clear()
+                raise
+            else:
+                if results is not None and result is not _NOTHING:
+                    results.append(result)
         if errors:
             try:
                 self._failed(errors)

@@ -46,6 +46,7 @@ class Worker:
         try:
             start_new_thread(self._begin, ())
         except RuntimeError:
+            self._over.release()
             return False
         return True
 

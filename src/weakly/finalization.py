@@ -16,7 +16,6 @@ import warnings
 from _thread import TIMEOUT_MAX, allocate_lock
 from collections.abc import Callable
 from functools import partial
-from inspect import Parameter, currentframe, signature
 from time import monotonic
 from types import SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Self, TypeVar, cast, overload
@@ -121,7 +120,7 @@ class finalize(Finalizer, Generic[P, T_co]):
         def __init__(
             self,
             obj: T_co,
-            func: Callable[..., Any],
+            func: Callable[P, Any],
             /,
             *args: Any,
             check: bool,
@@ -134,7 +133,7 @@ class finalize(Finalizer, Generic[P, T_co]):
         def __init__(
             self,
             obj: T_co,
-            func: Callable[..., Any],
+            func: Callable[P, Any],
             /,
             *args: Any,
             in_child: bool,
@@ -146,7 +145,7 @@ class finalize(Finalizer, Generic[P, T_co]):
         def __init__(
             self,
             obj: T_co,
-            func: Callable[..., Any],
+            func: Callable[P, Any],
             /,
             *args: Any,
             executor: Executor | None,
@@ -157,7 +156,7 @@ class finalize(Finalizer, Generic[P, T_co]):
         def __init__(
             self,
             obj: T_co,
-            func: Callable[..., Any],
+            func: Callable[P, Any],
             /,
             *args: Any,
             loop: AbstractEventLoop | None,
@@ -232,6 +231,8 @@ _OPTIONS = {"check", "executor", "in_child", "loop"}
 
 def _keywords_of(func: Any) -> set[str]:
     """Those of the options' names that are keywords of the function."""
+    from inspect import Parameter, signature  # takes long, and is needed by few
+
     try:
         parameters = signature(func).parameters
     except (TypeError, ValueError):
@@ -261,6 +262,8 @@ def _warn_if_reached(obj: object, func: Any, args: tuple[Any, ...], kwargs: dict
 
 def _frames_of_weakly() -> int:
     """How many frames of this package the caller's is the last of."""
+    from inspect import currentframe
+
     count = 0
     frame = currentframe()
     while frame is not None and frame.f_globals.get("__package__") == __package__:
@@ -285,7 +288,10 @@ class _Handover:
     def make(self) -> None:
         content = _handed_over.pop(self, None)
         if content is not None:
-            _call_and_report(content)
+            try:
+                _call_and_report(content)
+            except BaseException as error:  # an executor would keep it to itself
+                report(error, content[0])
 
 
 _handed_over: dict[_Handover, _Content] = {}
@@ -546,7 +552,8 @@ class _Work:
         self.loop = loop
         self.in_child = in_child
         self.name = name
-        self.started: dict[str, Worker | None] = {}  # one at most: setdefault() tells who is first
+        # One at most: setdefault() tells who is first. That of a loop is never used.
+        self.started: dict[str, Worker] = {}
         self.ring: Callable[[], object] = _do_nothing  # wakes the thread, or the loop
         self.cleaner = ref(cleaner, self.settle)
 
@@ -581,7 +588,7 @@ class _Work:
         """Have the thread or the loop see to it."""
         if self.started:
             return
-        worker = None if self.loop is not None else Worker(self.serve, self.name)
+        worker = Worker(self.serve, self.name)
         if self.started.setdefault("by", worker) is not worker:
             return
         _works[self] = None
@@ -589,7 +596,7 @@ class _Work:
         if self.loop is not None:
             self.ring = partial(putter(), partial(_call_soon, self.loop, self.serve_in_loop))
             self.listen()
-        elif worker is not None and not worker.start():
+        elif not worker.start():
             self.started.clear()  # the next one may have more luck; at exit it is closed anyway
 
     def serve(self, worker: Worker) -> None:
@@ -640,7 +647,7 @@ class _Work:
         self.closed = True
         worker = self.started.get("by")
         self.settle()
-        if worker is not None:
+        if worker is not None and self.loop is None:
             worker.wait()
         self.run_due(None)
         while self.registered:
@@ -661,7 +668,7 @@ class _Work:
             _works.pop(self, None)
             self.registered.clear()
             self.queue._cancel_all()
-        elif self.loop is None:
+        elif self.loop is None and self.registered:
             self.start()
 
 

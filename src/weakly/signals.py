@@ -6,8 +6,8 @@ How it works. A signal has one `dict` of its listeners, from each to itself, for
 if they were made for the same callable. `emit` goes through a tuple of them, the snapshot,
 which is made when it is first needed and kept in a list of one, the cell. A change of the
 listeners changes the `dict`, in one step, and then takes a new cell: so a snapshot that was
-made meanwhile lands in a cell that nobody reads any more. There is no lock; deaths, finalizers
-and threads may come in between any two steps.
+made meanwhile lands in a cell that nobody reads any more. Deaths, finalizers and threads may
+come in between any two steps; only to connect a listener again takes a lock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from typing import (
     Any,
     Generic,
     Literal,
-    ParamSpec,
     Self,
     TypeVar,
     cast,
@@ -40,9 +39,16 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from inspect import Signature
 
+    from typing_extensions import ParamSpec  # which knows of defaults
+
+    P = ParamSpec("P", default=...)
+else:
+    from typing import ParamSpec
+
+    P = ParamSpec("P")
+
 __all__ = ["Event", "Signal", "Stream"]
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 _OnError = Literal["raise", "report", "stop"] | Callable[[Exception, Any], object]
@@ -523,6 +529,10 @@ async def _wait_for(
     return fatal
 
 
+# To connect a listener again takes several steps. Re-entrant, as finalizers may come in between.
+_replacing = RLock()
+
+
 class _Blocked:
     """What `Signal.blocked` returns."""
 
@@ -583,14 +593,59 @@ def _restore(cls: type[Signal[...]], configuration: tuple[Any, ...]) -> Signal[.
 class Signal(SignalBase, Generic[P]):
     """Calls its listeners when it is emitted, without keeping them alive.
 
-    TODO
+    >>> import weakly
+    >>> class Document:
+    ...     saved = weakly.Signal[str]()  # one signal for each document
+    >>> class Window:
+    ...     def show(self, path):
+    ...         print("saved as", path)
+    >>> document, window = Document(), Window()
+    >>> listener = document.saved.connect(window.show)
+    >>> document.saved.emit("letter.txt")
+    saved as letter.txt
+    >>> del listener, window  # no need to disconnect
+    >>> document.saved.has_listeners
+    False
+
+    `Signal[str, int]()` fixes how many arguments are emitted, and type checkers know their types;
+    `Signal(function)`, also as a decorator, has the signature and the docstring of a function,
+    which is never called (of one in a class, `self` is left out). `emit` raises TypeError for
+    what does not fit, and calls nobody. `Signal()` takes anything.
+
+    As an attribute of a class it is another signal for each instance, which is made when it is
+    first asked for and goes with the instance, whose class must support weak references. The
+    instance is the sender of what it emits. The signal of the class is that attribute of the
+    class itself: listeners of it hear what all the instances emit, after their own listeners.
+    No copy or pickle of an instance has its listeners, and none of a signal.
+
+    - `connect(listener, /, *, weak=None, once=False, priority=0, sender=None)` returns the
+      listener; without one, a decorator. Bound methods, and partials of them, are held weakly
+      and everything else strongly; with `weak` true or false, everything weakly or strongly.
+      Of `once`, it is disconnected before its first call. Listeners of higher priority are
+      called first, others in the order in which they were connected. With a `sender`, which is
+      held weakly, it hears only what that one emits, and goes when all its senders are dead. To
+      connect a listener again replaces its options, but adds the sender to its senders. O(1).
+    - `emit(...)` calls the listeners; `emit_from(sender, ...)` does so on behalf of a sender;
+      `collect(...)` returns the list of their results; `await emit_async(...)` that of their
+      results with coroutines awaited.
+
+    Those that are connected during an emit are not called by it; those that are disconnected,
+    or dead, before it is their turn are not called. If a listener raises an exception the
+    others are still called, and then `on_error` says what comes of it: "raise", an
+    ExceptionGroup of all such; "report", each goes to `sys.unraisablehook`; "stop", the first
+    is raised at once; a callable is called with each exception and its listener. A
+    BaseException that is no Exception is always raised at once. `emit` and `collect` close the
+    coroutine that a listener returns: that is a TypeError of the listener.
+
+    All operations are thread-safe, and hold no lock while they call anybody. To emit takes time
+    for each listener.
     """
 
     __slots__ = (
         "_blocks",
-        "_died",
         "_doc",
-        "_listeners",
+        "_moves",
+        "_moving",
         "_name",
         "_on_error",
         "_signature",
@@ -600,6 +655,8 @@ class Signal(SignalBase, Generic[P]):
     _died: WeakCallable[..., Any] | None  # of `_forget`; so that no listener holds the signal
     _doc: str | None
     _listeners: dict[Any, _Listener]
+    _moves: int  # how many listeners were connected again
+    _moving: _Listener | None  # one that is just being connected again
     _name: str | None
     _on_error: _OnError
     _signature: Signature | tuple[Any, ...] | None
@@ -609,7 +666,7 @@ class Signal(SignalBase, Generic[P]):
 
         @overload
         def __init__(
-            self: Signal[...],
+            self,
             signature: None = None,
             /,
             *,
@@ -660,9 +717,13 @@ class Signal(SignalBase, Generic[P]):
         doc: str | None,
     ) -> None:
         self._listeners = {}
+        self._listener_type = _Listener
+        self._cell = [None]
         self._blocks = []
         self._died = None
         self._sorts = False
+        self._moves = 0
+        self._moving = None
         self._name = name
         self._doc = doc
         self._on_error = on_error
@@ -692,8 +753,8 @@ class Signal(SignalBase, Generic[P]):
     @__orig_class__.setter
     def __orig_class__(self, alias: Any) -> None:
         types: Any = alias.__args__[0]
-        if self._signature is None and type(types) is tuple:
-            self._set_signature(types)
+        if self._signature is None and isinstance(types, tuple):
+            self._set_signature(cast(Any, types))
 
     def __set_name__(self, owner: type, name: str) -> None:
         if self._name is None:
@@ -740,11 +801,16 @@ class Signal(SignalBase, Generic[P]):
     def _refresh(self) -> tuple[WeakCallable[..., Any], ...]:
         cell = self._cell
         while True:
+            moves = self._moves
             try:
                 listeners = [*self._listeners.values()]
             except RuntimeError:  # another thread changed it meanwhile
                 continue
-            break
+            moving = self._moving
+            if moving is not None and moving not in listeners:
+                listeners.append(moving)
+            if moves == self._moves:
+                break
         if self._sorts:
             listeners.sort(key=_priority_of, reverse=True)
         snapshot = tuple(listeners)
@@ -779,16 +845,7 @@ class Signal(SignalBase, Generic[P]):
             self._interrupted(errors)
             return
         if callable(self._on_error):
-            pairs = zip(errors, raised, strict=True)
-            raised = []
-            for (listener, _), error in pairs:
-                try:
-                    self._on_error(error, listener.target)
-                except Exception as another:
-                    raised.append(another)
-            # Those that it raised again refer to this frame.
-            errors.clear()
-            del listener, error
+            raised = self._handle(self._on_error, errors)
         if raised:
             name = "a signal" if self._name is None else f"the signal {self._name!r}"
             group = ExceptionGroup(f"listeners of {name} failed", raised)
@@ -797,6 +854,18 @@ class Signal(SignalBase, Generic[P]):
                 raise group
             finally:
                 del group
+
+    def _handle(self, on_error: Callable[..., object], errors: _Errors) -> list[Exception]:
+        """Gives the errors to the handler and returns what it raises."""
+        raised: list[Exception] = []
+        while errors:  # and refer to them no more: what is raised again refers to this frame
+            listener, error = errors.pop(0)
+            try:
+                on_error(error, listener.target)
+            except Exception as another:
+                raised.append(another)
+            del listener, error
+        return raised
 
     def _interrupted(self, errors: _Errors) -> None:
         for listener, error in errors:
@@ -847,6 +916,9 @@ class Signal(SignalBase, Generic[P]):
         def connect(  # pyright: ignore[reportIncompatibleMethodOverride]
             self, listener: Any = None, /, **options: Any
         ) -> Any: ...
+        def disconnect(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+            self, listener: Callable[P, Any], /, *, sender: object = None
+        ) -> bool: ...
         def emit(self, /, *args: P.args, **kwargs: P.kwargs) -> None: ...
         def emit_from(self, sender: object, /, *args: P.args, **kwargs: P.kwargs) -> None: ...
         def collect(self, /, *args: P.args, **kwargs: P.kwargs) -> list[Any]: ...
@@ -873,13 +945,22 @@ class Signal(SignalBase, Generic[P]):
             raise self._refusal(listener, error) from None
         if once or priority or sender is not None or via is not None:
             self._set_options(new, once, priority, sender, via)
-        listeners = self._listeners
-        while listeners.setdefault(new, new) is not new:  # an equal one is connected
-            taken = listeners.pop(new, None)
-            if taken is not None:
-                taken.hand_over(new)
+        if self._listeners.setdefault(new, new) is not new:
+            self._replace(new)
         self._cell = [None]
         return listener
+
+    def _replace(self, new: _Listener) -> None:
+        """Puts a listener at the end, in place of an equal one that is connected."""
+        listeners = self._listeners
+        with _replacing:
+            while (old := listeners.setdefault(new, new)) is not new:
+                self._moving = old  # who looks meanwhile finds it here
+                taken = listeners.pop(new, None)
+                if taken is not None:
+                    taken.hand_over(new)
+            self._moves += 1
+            self._moving = None
 
     def _refusal(self, listener: object, error: TypeError) -> TypeError:
         if not callable(listener):
@@ -918,13 +999,15 @@ class Signal(SignalBase, Generic[P]):
             key: Any = WeakCallable(listener)
         except TypeError:  # cannot be weakly referenced
             key = WeakCallable(listener, strong=True)
-        return self._listeners.get(key)
+        while True:
+            moves = self._moves
+            found = self._listeners.get(key)
+            if found is None and self._moving == key:
+                found = self._moving
+            if found is not None or moves == self._moves:
+                return found
 
-    def disconnect(self, listener: Callable[P, Any], /, *, sender: object = None) -> bool:
-        """Call a listener no more; return whether it was connected. O(1).
-
-        With a sender, it only stops to listen to that one.
-        """
+    def _disconnect(self, listener: Any, /, *, sender: object = None) -> bool:
         if sender is not None:
             return self._disconnect_sender(listener, sender)
         try:
@@ -1049,14 +1132,14 @@ class Signal(SignalBase, Generic[P]):
         errors: _Errors = []
         waiting: list[_Waiting] = []
         try:
-            for signal in (self,) if parent is None else (self, parent):
-                for listener in signal._snapshot():
-                    try:
-                        self._start(listener, sender, args, kwargs, results, waiting)
-                    except Exception as error:
-                        if self._stop_at_error:
-                            raise
-                        errors.append((listener, error))
+            listeners = self._snapshot() + (() if parent is None else parent._snapshot())
+            for listener in listeners:
+                try:
+                    self._start(listener, sender, args, kwargs, results, waiting)
+                except Exception as error:
+                    if self._stop_at_error:
+                        raise
+                    errors.append((listener, error))
             fatal = None
             if waiting:
                 fatal = await _wait_for(waiting, results, errors, self._stop_at_error)

@@ -3,6 +3,8 @@
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from weakly import (
+    Cleaner,
+    ReferenceQueue,
     WeakCache,
     WeakKeyDictionary,
     WeakMethod,
@@ -72,4 +74,12 @@ def mistakes(key: Key) -> None:
 
     finalize(key, close, 1)  # type: ignore[call-overload]
     finalize(key, close)  # type: ignore[call-overload]
+    finalize(key, close, "name", check="yes")  # type: ignore[call-arg]
+
+    queue: ReferenceQueue[str] = ReferenceQueue()
+    queue.track(key, 1)  # type: ignore[call-overload]
+    number: int = queue.get()  # type: ignore[assignment]
+    with Cleaner() as cleaner:
+        cleaner.register(key, close, number)  # type: ignore[arg-type]
+        cleaner.register(key, close)  # type: ignore[call-arg]
     WeakMethod(1)  # type: ignore[type-var]
