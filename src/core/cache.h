@@ -69,9 +69,18 @@ typedef struct Search {
 typedef struct Cache {
     PyObject_HEAD
     PyObject *weaklist;
-    PyObject *dict;             /* of a Memo */
-    vectorcallfunc vectorcall;  /* of a Memo */
-    PyObject *miss;             /* of a Memo: what is called on a miss; owned, can be NULL */
+    union {
+        struct {                /* of a Memo */
+            PyObject *dict;
+            vectorcallfunc vectorcall;
+            PyObject *miss;     /* what is called on a miss; owned, can be NULL */
+        };
+        struct {                /* of a CacheTable */
+            PyObject *weigh, *on_evict;  /* owned, or NULL */
+            PyObject *alive;    /* with on_evict: a weak reference to the cache, which the collector
+                                 * clears before it takes what on_evict is made of apart; owned */
+        };
+    };
     PyObject *module;           /* owned, for the sake of its state */
     State *state;
     DeathCallback *callback;    /* owned; NULL until there is a reference */
@@ -116,8 +125,6 @@ typedef struct {
 static void window_remove(Window *window, Entry *entry);
 static void window_hit(Cache *cache, Entry *entry);
 static void window_insert(Cache *cache, Entry *entry, Gone *gone);
-static PyObject *window_listener(Window *window);
-static int window_visit(Window *window, visitproc visit, void *arg);
 
 /* CallRef: the reference of a weak item, or to a weak value. */
 
@@ -225,8 +232,9 @@ gone_add(Cache *cache, Gone *gone, Entry *entry, Cause cause)
     entry->cause = cause;
     entry->chain = gone->entries;
     gone->entries = entry;
-    if (cause != UNTOLD && gone->on_evict == NULL && cache->window != NULL) {
-        gone->on_evict = Py_XNewRef(window_listener(cache->window));
+    if (cause != UNTOLD && gone->on_evict == NULL && cache->weak_values && cache->alive != NULL
+        && ref_address(cache->alive) != Py_None) {
+        gone->on_evict = Py_XNewRef(cache->on_evict);
     }
 }
 
@@ -780,16 +788,6 @@ cache_put(Cache *cache, const Call *call, Entry *entry, bool absent_only, Gone *
     return value;
 }
 
-/* To be called when somebody has results forgotten: those that are being made are not to be
- * stored then. */
-static void
-cache_invalidate(Cache *cache)
-{
-    Py_BEGIN_CRITICAL_SECTION(cache);
-    cache->generation++;
-    Py_END_CRITICAL_SECTION();
-}
-
 /* Hears of a death: called with what was a reference of a cache, or with anything by anybody. */
 static PyObject *
 cache_hear_death(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
@@ -824,34 +822,15 @@ cache_hear_death(PyObject *self, PyObject *const *args, size_t nargsf, PyObject 
     Py_RETURN_NONE;
 }
 
-/* Life and death of the types that are caches */
-
-static Cache *
-cache_new(PyTypeObject *type)
-{
-    PyObject *module = module_of_type(type);
-    Cache *self = module == NULL ? NULL : (Cache *)type->tp_alloc(type, 0);
-    if (self != NULL) {  /* all else is zero */
-        self->module = Py_NewRef(module);
-        self->state = state_of_module(module);
-        self->ttl = self->earliest = INFINITY;
-    }
-    return self;
-}
-
 /* What a cache owns, but without `all` not what is owned by entries with weak items: those are
  * for ephemeron.h to decide on. */
 static int
 cache_visit(Cache *cache, visitproc visit, void *arg, bool all)
 {
     Py_VISIT(Py_TYPE(cache));
-    Py_VISIT(cache->dict);
-    Py_VISIT(cache->miss);
     Py_VISIT(cache->module);
-    int status = cache->window == NULL ? 0 : window_visit(cache->window, visit, arg);
-    if (status != 0) {
-        return status;
-    }
+    Py_VISIT(cache->weak_values ? cache->weigh : cache->dict);
+    Py_VISIT(cache->weak_values ? cache->on_evict : cache->miss);
     if (!cache->traced) {
         return 0;
     }
@@ -866,36 +845,6 @@ cache_visit(Cache *cache, visitproc visit, void *arg, bool all)
         }
     }
     return 0;
-}
-
-static int
-cache_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    return cache_visit((Cache *)self, visit, arg, true);
-}
-
-static void
-cache_clear_entries(Cache *cache, Cause cause)
-{
-    Gone gone = {NULL};
-    Py_BEGIN_CRITICAL_SECTION(cache);
-    cache_empty(cache, &gone, cause);
-    Py_END_CRITICAL_SECTION();
-    gone_release(&gone);
-}
-
-/* The first step of a deallocator: nothing is heard from then on. */
-static void
-cache_close(Cache *cache)
-{
-    if (cache->listed) {
-        caches_remove(cache);
-    }
-    if (cache->callback != NULL) {
-        death_callback_detach(cache->callback);
-        Py_CLEAR(cache->callback);
-    }
-    PyObject_ClearWeakRefs((PyObject *)cache);
 }
 
 /* NULL if every invariant of the cache holds, else what is wrong. */

@@ -6,6 +6,7 @@
 #ifndef WEAKLY_CACHEDMEMBER_H
 #define WEAKLY_CACHEDMEMBER_H
 
+#include "decorated.h"
 #include "memo.h"
 
 typedef struct {
@@ -241,7 +242,7 @@ method_cache_info(PyObject *op, PyObject *ignored)
         return NULL;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(memos); i++) {
-        memo_add_counts((Cache *)PyTuple_GET_ITEM(memos, i), &counts);
+        cache_add_counts((Cache *)PyTuple_GET_ITEM(memos, i), &counts);
     }
     Py_DECREF(memos);
     return counts_info(self->state, counts, self->options.maxsize);
@@ -279,11 +280,11 @@ method_cache_discard(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyOb
     int found = method_find_memo((CachedMember *)op, args[0], &memo);
     if (found == 1) {
         Call call = call_of(args + 1, nargs - 1, kwnames);
-        cache_invalidate((Cache *)memo);
-        found = memo_take((Cache *)memo, &call, NULL);
+        PyObject *taken = cache_discard((Cache *)memo, &call, NULL);
         Py_DECREF(memo);
+        return taken;
     }
-    return found < 0 ? NULL : PyBool_FromLong(found);
+    return found < 0 ? NULL : Py_NewRef(Py_False);
 }
 
 static PyMethodDef method_methods[] = {

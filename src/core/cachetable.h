@@ -4,8 +4,8 @@
 #ifndef WEAKLY_CACHETABLE_H
 #define WEAKLY_CACHETABLE_H
 
+#include "cachetype.h"
 #include "mapping.h"
-#include "memo.h"
 
 static PyObject *
 cachetable_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
@@ -13,12 +13,20 @@ cachetable_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSE
     Cache *self = cache_new(type);
     if (self != NULL) {
         self->weak_values = true;
-        self->window = window_new(1, true, NULL, NULL);
+        self->window = window_new(1, true);
         if (self->window == NULL) {
             Py_CLEAR(self);
         }
     }
     return (PyObject *)self;
+}
+
+static void
+swap_objects(PyObject **one, PyObject **other)
+{
+    PyObject *object = *one;
+    *one = *other;
+    *other = object;
 }
 
 /* _configure(maxsize, ttl, weigh, on_evict); once, before anything is stored */
@@ -33,56 +41,37 @@ cachetable_configure(PyObject *op, PyObject *args)
                           &weigh, &on_evict)) {
         return NULL;
     }
-    Window *window = window_new(maxsize, true, weigh == Py_None ? NULL : weigh,
-                                on_evict == Py_None ? NULL : on_evict);
-    if (window == NULL) {
-        return NULL;
-    }
-    if (window->on_evict != NULL && (window->alive = PyWeakref_NewRef(op, NULL)) == NULL) {
+    Window *window = window_new(maxsize, true);
+    bool listens = on_evict != Py_None;
+    PyObject *alive = window == NULL || !listens ? NULL : PyWeakref_NewRef(op, NULL);
+    if (window == NULL || (listens && alive == NULL)) {
         window_free(window);
         return NULL;
     }
-    Window *old = NULL;
+    weigh = weigh == Py_None ? NULL : Py_NewRef(weigh);
+    on_evict = listens ? Py_NewRef(on_evict) : NULL;
+    bool in_use;
     Py_BEGIN_CRITICAL_SECTION(self);
-    if (self->buckets == NULL) {
-        old = self->window;
+    in_use = self->buckets != NULL;
+    if (!in_use) {
+        Window *old = self->window;
         self->window = window;
+        window = old;
+        swap_objects(&self->weigh, &weigh);
+        swap_objects(&self->on_evict, &on_evict);
+        swap_objects(&self->alive, &alive);
         self->ttl = ttl;
     }
     Py_END_CRITICAL_SECTION();
-    window_free(old == NULL ? window : old);
-    if (old == NULL) {
+    window_free(window);
+    Py_XDECREF(weigh);
+    Py_XDECREF(on_evict);
+    Py_XDECREF(alive);
+    if (in_use) {
         PyErr_SetString(PyExc_RuntimeError, "a cache in use cannot be initialized again");
         return NULL;
     }
     Py_RETURN_NONE;
-}
-
-static int
-cachetable_clear_slot(PyObject *op)
-{
-    cache_clear_entries((Cache *)op, UNTOLD);
-    Window *window = ((Cache *)op)->window;
-    Py_CLEAR(window->weigh);
-    Py_CLEAR(window->on_evict);
-    return 0;
-}
-
-static void
-cachetable_dealloc(PyObject *op)
-{
-    Cache *self = (Cache *)op;
-    PyTypeObject *type = Py_TYPE(op);
-    PyObject_GC_UnTrack(op);
-    Py_TRASHCAN_BEGIN(op, cachetable_dealloc)
-    cache_close(self);
-    cache_clear_entries(self, UNTOLD);
-    memo_free_window(self);
-    PyObject *module = self->module;
-    type->tp_free(op);
-    Py_DECREF(type);
-    Py_DECREF(module);
-    Py_TRASHCAN_END
 }
 
 /* The value of a key: 1 and a new reference, 0 and NULL, or -1 with an exception set. */
@@ -171,43 +160,17 @@ cachetable_find_method(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
     return found == 0 ? Py_NewRef(args[1]) : value;
 }
 
-/* Takes a key out: as cachetable_find(). */
-static int
-cachetable_take(PyObject *op, PyObject *key, PyObject **value)
-{
-    Cache *self = (Cache *)op;
-    Call call = {&key, 1, NULL, PyObject_Hash(key)};
-    Gone gone = {NULL};
-    Entry *entry;
-    int found;
-    *value = NULL;
-    if (call.hash == -1) {
-        return -1;
-    }
-    cache_invalidate(self);
-    Py_BEGIN_CRITICAL_SECTION(self);
-    found = cache_find(self, &call, &entry);
-    if (found == 1) {
-        bool expired = entry_has_expired(entry);
-        *value = expired ? NULL : entry_value(entry);
-        found = *value != NULL;
-        cache_drop(self, entry, &gone, found ? DELETED : expired ? EXPIRED : DEAD);
-    }
-    Py_END_CRITICAL_SECTION();
-    gone_release(&gone);
-    return found;
-}
-
 static PyObject *
 cachetable_pop(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *value;
+    Call call = {args, 1, NULL, 0};
     if (nargs < 1 || nargs > 2) {
         PyErr_Format(PyExc_TypeError, "pop() takes a key and at most a default (%zd given)",
                      nargs);
         return NULL;
     }
-    int found = cachetable_take(self, args[0], &value);
+    int found = cache_pop((Cache *)self, &call, NULL, &value);
     if (found == 0 && nargs == 2) {
         return Py_NewRef(args[1]);
     }
@@ -220,10 +183,8 @@ cachetable_pop(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 static PyObject *
 cachetable_discard(PyObject *self, PyObject *key)
 {
-    PyObject *value;
-    int found = cachetable_take(self, key, &value);
-    Py_XDECREF(value);
-    return found < 0 ? NULL : PyBool_FromLong(found);
+    Call call = {&key, 1, NULL, 0};
+    return cache_discard((Cache *)self, &call, NULL);
 }
 
 /* What a value weighs, asked of the user's function; -1 with an exception set. `weigh` can be
@@ -259,14 +220,14 @@ weight_of(PyObject *weigh, PyObject *value, PyObject *weight)
 
 /* A cache that a finalizer has saved from the collector tells its listener again. */
 static int
-window_revive(Window *window, PyObject *cache)
+cachetable_revive(Cache *self)
 {
-    if (UNLIKELY(window->alive != NULL && ref_address(window->alive) == Py_None)) {
-        PyObject *dead = window->alive, *alive = PyWeakref_NewRef(cache, NULL);
+    if (UNLIKELY(self->alive != NULL && ref_address(self->alive) == Py_None)) {
+        PyObject *dead = self->alive, *alive = PyWeakref_NewRef((PyObject *)self, NULL);
         if (alive == NULL) {
             return -1;
         }
-        window->alive = alive;
+        self->alive = alive;
         Py_DECREF(dead);
     }
     return 0;
@@ -286,7 +247,7 @@ cachetable_put(PyObject *op, PyObject *key, PyObject *value, double ttl, PyObjec
         return NULL;
     }
     Py_BEGIN_CRITICAL_SECTION(self);
-    weigh = Py_XNewRef(self->window->weigh);
+    weigh = Py_XNewRef(self->weigh);
     Py_END_CRITICAL_SECTION();
     Py_ssize_t weighs = weight_of(weigh, value, weight);
     Py_XDECREF(weigh);
@@ -294,7 +255,7 @@ cachetable_put(PyObject *op, PyObject *key, PyObject *value, double ttl, PyObjec
         return NULL;
     }
     Py_BEGIN_CRITICAL_SECTION(self);
-    Entry *entry = window_revive(self->window, op) < 0 ? NULL : entry_new(self, &call, value);
+    Entry *entry = cachetable_revive(self) < 0 ? NULL : entry_new(self, &call, value);
     if (entry != NULL) {
         Py_ssize_t maxsize = self->window->maxsize;
         entry->weight = weighs > maxsize ? maxsize + 1 : weighs;
@@ -334,7 +295,8 @@ cachetable_ass_subscript(PyObject *op, PyObject *key, PyObject *value)
         return stored == NULL ? -1 : 0;
     }
     PyObject *old;
-    int found = cachetable_take(op, key, &old);
+    Call call = {&key, 1, NULL, 0};
+    int found = cache_pop((Cache *)op, &call, NULL, &old);
     if (found == 0) {
         set_key_error(key);
     }
@@ -396,7 +358,6 @@ cachetable_length(PyObject *op)
 static PyObject *
 cachetable_clear(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    cache_invalidate((Cache *)op);
     cache_clear_entries((Cache *)op, DELETED);
     Py_RETURN_NONE;
 }
@@ -462,7 +423,7 @@ static PyMethodDef cachetable_methods[] = {
      "shrink($self, weight, /)\n--\n\n"
      "Let the coldest values leave the window until it weighs no more than that; return how "
      "many left."},
-    {"cache_info", memo_cache_info, METH_NOARGS,
+    {"cache_info", cache_info, METH_NOARGS,
      "cache_info($self, /)\n--\n\n"
      "Return the numbers of hits and misses, the bound and the number of entries."},
     {"cache_clear", cachetable_cache_clear, METH_NOARGS,
@@ -496,8 +457,8 @@ static PyMemberDef cachetable_members[] = {
 static PyType_Slot cachetable_slots[] = {
     {Py_tp_new, cachetable_new},
     {Py_tp_traverse, cache_traverse},
-    {Py_tp_clear, cachetable_clear_slot},
-    {Py_tp_dealloc, cachetable_dealloc},
+    {Py_tp_clear, cache_clear_slot},
+    {Py_tp_dealloc, cache_dealloc},
     {Py_tp_methods, cachetable_methods},
     {Py_tp_getset, cachetable_getset},
     {Py_tp_members, cachetable_members},

@@ -6,29 +6,15 @@
 #ifndef WEAKLY_MEMO_H
 #define WEAKLY_MEMO_H
 
+#include "cachetype.h"
+#include "decorated.h"
 #include "mapping.h"
-#include "window.h"
-
-/* How calls are compared, and for how long results are kept. */
-typedef struct {
-    Py_ssize_t maxsize;         /* PY_SSIZE_T_MAX: no bound */
-    double ttl;
-    int typed, by_identity, always_miss;
-} MemoOptions;
-
-static void
-memo_free_window(Cache *memo)
-{
-    Window *window = memo->window;
-    memo->window = NULL;
-    window_free(window);
-}
 
 static int
 memo_configure(Cache *memo, const MemoOptions *options)
 {
     if (options->maxsize != PY_SSIZE_T_MAX) {
-        memo->window = window_new(options->maxsize, false, NULL, NULL);
+        memo->window = window_new(options->maxsize, false);
         if (memo->window == NULL) {
             return -1;
         }
@@ -53,32 +39,6 @@ memo_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwar
     return (PyObject *)self;
 }
 
-/* A number of seconds, or None. */
-static int
-parse_ttl(PyObject *object, void *target)
-{
-    double *ttl = target;
-    *ttl = object == Py_None ? INFINITY : PyFloat_AsDouble(object);
-    return !(*ttl == -1.0 && PyErr_Occurred());
-}
-
-/* A bound, or None. Sums of weights must not overflow. */
-static int
-parse_maxsize(PyObject *object, void *target)
-{
-    Py_ssize_t *maxsize = target;
-    if (object == Py_None) {
-        *maxsize = PY_SSIZE_T_MAX;
-        return 1;
-    }
-    *maxsize = PyNumber_AsSsize_t(object, PyExc_OverflowError);
-    if (*maxsize > PY_SSIZE_T_MAX / 4) {
-        PyErr_Format(PyExc_OverflowError, "maxsize is too large: %R", object);
-        return 0;
-    }
-    return !(*maxsize == -1 && PyErr_Occurred());
-}
-
 /* Memo(miss, maxsize, ttl, typed, by_identity, always_miss) */
 static int
 memo_init(PyObject *op, PyObject *args, PyObject *kwargs)
@@ -98,33 +58,6 @@ memo_init(PyObject *op, PyObject *args, PyObject *kwargs)
     }
     self->miss = Py_NewRef(miss);
     return memo_configure(self, &options);
-}
-
-static int
-memo_clear(PyObject *op)
-{
-    Cache *self = (Cache *)op;
-    cache_clear_entries(self, UNTOLD);
-    Py_CLEAR(self->dict);
-    Py_CLEAR(self->miss);
-    return 0;
-}
-
-static void
-memo_dealloc(PyObject *op)
-{
-    Cache *self = (Cache *)op;
-    PyTypeObject *type = Py_TYPE(op);
-    PyObject_GC_UnTrack(op);
-    Py_TRASHCAN_BEGIN(op, memo_dealloc)
-    cache_close(self);
-    memo_clear(op);
-    memo_free_window(self);
-    PyObject *module = self->module;
-    type->tp_free(op);
-    Py_DECREF(type);
-    Py_DECREF(module);
-    Py_TRASHCAN_END
 }
 
 /* Calling */
@@ -345,31 +278,6 @@ memo_store_method(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     return result;
 }
 
-/* Takes the entry of a call out, if there is one and, unless `value` is NULL, its value is that:
- * whether it did, or -1 with an exception set. */
-static int
-memo_take(Cache *self, Call *call, PyObject *value)
-{
-    Gone gone = {NULL};
-    Entry *entry;
-    int found;
-    if (call_hash(self, call) < 0) {
-        return -1;
-    }
-    Py_BEGIN_CRITICAL_SECTION(self);
-    found = cache_find(self, call, &entry);
-    if (found == 1 && value != NULL && entry->value != value) {
-        found = 0;
-    }
-    if (found == 1) {
-        found = !entry_has_expired(entry);
-        cache_drop(self, entry, &gone, UNTOLD);
-    }
-    Py_END_CRITICAL_SECTION();
-    gone_release(&gone);
-    return found;
-}
-
 static PyObject *
 memo_discard_method(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -377,18 +285,16 @@ memo_discard_method(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     if (parse_call("_discard", args, nargs, 3, &open) < 0) {
         return NULL;
     }
-    int taken = memo_take((Cache *)op, &open.call, args[2]);
+    PyObject *taken = cache_discard((Cache *)op, &open.call, args[2]);
     call_close(&open);
-    return taken < 0 ? NULL : PyBool_FromLong(taken);
+    return taken;
 }
 
 static PyObject *
 memo_cache_discard(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     Call call = call_of(args, nargs, kwnames);
-    cache_invalidate((Cache *)op);
-    int taken = memo_take((Cache *)op, &call, NULL);
-    return taken < 0 ? NULL : PyBool_FromLong(taken);
+    return cache_discard((Cache *)op, &call, NULL);
 }
 
 static PyObject *
@@ -407,139 +313,25 @@ memo_count(PyObject *op, PyObject *hit)
 
 /* What a user sees */
 
-typedef struct {
-    Py_ssize_t hits, misses, count;
-} Counts;
-
-static void
-memo_add_counts(Cache *self, Counts *counts)
-{
-    Gone gone = {NULL};
-    Py_BEGIN_CRITICAL_SECTION(self);
-    counts->hits += self->hits;
-    counts->misses += self->misses;
-    counts->count += cache_len(self, &gone);
-    Py_END_CRITICAL_SECTION();
-    gone_release(&gone);
-}
-
-static PyObject *
-counts_info(State *state, Counts counts, Py_ssize_t maxsize)
-{
-    PyObject *bound = maxsize == PY_SSIZE_T_MAX ? Py_NewRef(Py_None) : PyLong_FromSsize_t(maxsize);
-    return bound == NULL ? NULL
-           : PyObject_CallFunction(state->cache_info_type, "nnNn", counts.hits, counts.misses,
-                                   bound, counts.count);
-}
-
-static Py_ssize_t
-memo_maxsize(Cache *self)
-{
-    return self->window == NULL ? PY_SSIZE_T_MAX : self->window->maxsize;
-}
-
-static PyObject *
-memo_cache_info(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    Cache *self = (Cache *)op;
-    Counts counts = {0, 0, 0};
-    memo_add_counts(self, &counts);
-    return counts_info(self->state, counts, memo_maxsize(self));
-}
-
-static void
-cache_forget_counts(Cache *self)
-{
-    Py_BEGIN_CRITICAL_SECTION(self);
-    self->hits = self->misses = 0;
-    Py_END_CRITICAL_SECTION();
-}
-
 static PyObject *
 memo_cache_clear(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     Cache *self = (Cache *)op;
     cache_forget_counts(self);
-    cache_invalidate(self);
     cache_clear_entries(self, UNTOLD);
     Py_RETURN_NONE;
-}
-
-static PyObject *
-number_or_none(double number)
-{
-    return number < INFINITY ? PyFloat_FromDouble(number) : Py_NewRef(Py_None);
-}
-
-static PyObject *
-options_dict(const MemoOptions *options)
-{
-    PyObject *maxsize = options->maxsize == PY_SSIZE_T_MAX
-                            ? Py_NewRef(Py_None) : PyLong_FromSsize_t(options->maxsize);
-    return Py_BuildValue("{s:N,s:N,s:O,s:s}", "maxsize", maxsize,
-                         "ttl", number_or_none(options->ttl),
-                         "typed", options->typed ? Py_True : Py_False,
-                         "by", options->by_identity ? "identity" : "equality");
 }
 
 static PyObject *
 memo_cache_parameters(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     Cache *self = (Cache *)op;
-    MemoOptions options = {memo_maxsize(self), self->ttl, self->typed, self->by_identity, 0};
+    MemoOptions options = {cache_maxsize(self), self->ttl, self->typed, self->by_identity, 0};
     return options_dict(&options);
 }
 
-static PyObject *
-cache_check(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    const char *fault;
-    Py_BEGIN_CRITICAL_SECTION(op);
-    fault = cache_fault((Cache *)op);
-    if (fault == NULL && ((Cache *)op)->window != NULL) {
-        fault = window_fault(((Cache *)op)->window);
-    }
-    Py_END_CRITICAL_SECTION();
-    if (fault != NULL) {
-        PyErr_Format(PyExc_AssertionError, "inconsistent cache: %s", fault);
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-/* As those of functools: by qualified name, and the same object when copied. */
-static PyObject *
-decorated_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return PyObject_GetAttrString(self, "__qualname__");
-}
-
-static PyObject *
-decorated_copy(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return Py_NewRef(self);
-}
-
-static PyObject *
-decorated_repr(PyObject *self)
-{
-    PyObject *name = PyObject_GetAttrString(self, "__qualname__");
-    if (name == NULL) {
-        PyErr_Clear();  /* it decorates nothing yet */
-        return PyUnicode_FromFormat("<%s at %p>", Py_TYPE(self)->tp_name, self);
-    }
-    PyObject *repr = PyUnicode_FromFormat("<%s of %S at %p>", Py_TYPE(self)->tp_name, name, self);
-    Py_DECREF(name);
-    return repr;
-}
-
-#define DECORATED_METHODS                                                                    \
-    {"__reduce__", decorated_reduce, METH_NOARGS, NULL},                                     \
-    {"__copy__", decorated_copy, METH_NOARGS, NULL},                                         \
-    {"__deepcopy__", decorated_copy, METH_O, NULL}
-
 static PyMethodDef memo_methods[] = {
-    {"cache_info", memo_cache_info, METH_NOARGS,
+    {"cache_info", cache_info, METH_NOARGS,
      "cache_info($self, /)\n--\n\n"
      "Return the numbers of hits and misses, the bound and the number of results."},
     {"cache_clear", memo_cache_clear, METH_NOARGS,
@@ -569,19 +361,14 @@ static PyMemberDef memo_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-static PyGetSetDef dict_getset[] = {
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
 static PyType_Slot memo_slots[] = {
     {Py_tp_new, memo_new},
     {Py_tp_init, memo_init},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_descr_get, memo_get},
     {Py_tp_traverse, cache_traverse},
-    {Py_tp_clear, memo_clear},
-    {Py_tp_dealloc, memo_dealloc},
+    {Py_tp_clear, cache_clear_slot},
+    {Py_tp_dealloc, cache_dealloc},
     {Py_tp_methods, memo_methods},
     {Py_tp_members, memo_members},
     {Py_tp_getset, dict_getset},

@@ -49,9 +49,6 @@ struct Window {
     EntryList segments[OUTSIDE];
     Py_ssize_t maxsize, fresh_cap, protected_cap;
     Py_ssize_t count;           /* of the entries in the window */
-    PyObject *weigh, *on_evict; /* owned, or NULL */
-    PyObject *alive;            /* with on_evict: a weak reference to the cache, which the collector
-                                 * clears before it takes what on_evict is made of apart; owned */
     bool adapts;                /* or does the least recently used go? */
     int recency, credit;
     uint8_t *counters;          /* of the sketch: four rows; NULL before the first insertion */
@@ -73,7 +70,7 @@ window_share(Window *window)
 }
 
 static Window *
-window_new(Py_ssize_t maxsize, bool adapts, PyObject *weigh, PyObject *on_evict)
+window_new(Py_ssize_t maxsize, bool adapts)
 {
     Window *window = PyMem_Calloc(1, sizeof(Window));
     if (window == NULL) {
@@ -83,8 +80,6 @@ window_new(Py_ssize_t maxsize, bool adapts, PyObject *weigh, PyObject *on_evict)
     window->maxsize = maxsize;
     window->adapts = adapts;
     window->recency = adapts ? RECENCY_WHOLE / 2 : RECENCY_WHOLE;
-    window->weigh = Py_XNewRef(weigh);
-    window->on_evict = Py_XNewRef(on_evict);
     window_share(window);
     return window;
 }
@@ -93,29 +88,11 @@ static void
 window_free(Window *window)
 {
     if (window != NULL) {
-        PyObject *weigh = window->weigh, *on_evict = window->on_evict, *alive = window->alive;
         PyMem_Free(window->counters);
         PyMem_Free(window->ghosts);
         PyMem_Free(window->ghost_kinds);
         PyMem_Free(window);
-        Py_XDECREF(weigh);
-        Py_XDECREF(on_evict);
-        Py_XDECREF(alive);
     }
-}
-
-static PyObject *
-window_listener(Window *window)
-{
-    return window->alive == NULL || ref_address(window->alive) == Py_None ? NULL : window->on_evict;
-}
-
-static int
-window_visit(Window *window, visitproc visit, void *arg)
-{
-    Py_VISIT(window->weigh);
-    Py_VISIT(window->on_evict);
-    return 0;
 }
 
 /* The sketch */
