@@ -28,12 +28,25 @@ C_CORE = weakly.implementation == "c"
 DEBUG_BUILD = hasattr(sys, "gettotalrefcount")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 REPEATS = 10 if PYPY or FREE_THREADED else 40  # of what needs a collection each time
+ROUNDS = 100  # of what must leave nothing, for which `counts` looks
 TIMEOUT = 30  # seconds, of what must not hang
 COUNTS_REFERENCES = not PYPY  # an object without references is gone at once, or nearly so
 
 # PyPy's dict can be changed by another thread in the middle of a look-up that compares keys in
 # Python: there the caches promise no more than to stay usable (docs/caching.md).
 atomic_look_ups = pytest.mark.skipif(PYPY, reason="look-ups in a dict are not atomic there")
+
+
+collects = pytest.mark.c_core(reason="the Python tables cannot collect ephemerons")
+enters_types = pytest.mark.skipif(FREE_THREADED, reason="types count as live there")
+SECONDS = {"short": 0.25, "long": 5.0}
+durations = pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(SECONDS["short"], id="short"),
+        pytest.param(SECONDS["long"], id="long", marks=pytest.mark.slow),
+    ],
+)
 
 
 def gc_collect_harder() -> None:
@@ -44,6 +57,14 @@ def gc_collect_harder() -> None:
     """
     for _ in range(4):
         gc.collect()
+
+
+def counts() -> tuple[int, int]:
+    gc_collect_harder()
+    # Which keep the names of attributes that pickles have brought.
+    getattr(sys, "_clear_internal_caches", getattr(sys, "_clear_type_cache", int))()
+    total = sys.gettotalrefcount() if DEBUG_BUILD else 0  # type: ignore[attr-defined]
+    return total, sys.getallocatedblocks()
 
 
 def freeze() -> None:
@@ -105,6 +126,13 @@ class Unhashable:
 
     def __eq__(self, other: object) -> bool:
         return self is other
+
+
+class Thing:
+    """A key or a holder: compared by identity, with attributes and a method."""
+
+    def method(self) -> None:
+        """Does nothing."""
 
 
 def members(count: int, make: Callable[[Any], Member] = Member) -> list[Any]:
@@ -324,11 +352,52 @@ def run_all(*work: Callable[[], object]) -> list[Any]:
     return results
 
 
+class Crew:
+    """Threads that start together, run until told to stop, and report what they raised."""
+
+    def __init__(self, *work: Callable[[], object]) -> None:
+        self.stop = threading.Event()
+        self.errors: list[BaseException] = []
+        self.barrier = threading.Barrier(len(work))
+        self.threads = [
+            threading.Thread(target=self.repeat, args=(each,), daemon=True) for each in work
+        ]
+
+    def repeat(self, work: Callable[[], object]) -> None:
+        try:
+            self.barrier.wait(30)
+            while not self.stop.is_set():
+                work()
+        except BaseException as error:
+            self.errors.append(error)
+            self.stop.set()
+
+    def run(self, seconds: float) -> None:
+        if not PYPY:
+            sys.setswitchinterval(1e-5)
+        for thread in self.threads:
+            thread.start()
+        self.stop.wait(seconds)
+        self.stop.set()
+        deadline = time.monotonic() + 60
+        for thread in self.threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        assert not any(thread.is_alive() for thread in self.threads), "a thread hangs"
+        if self.errors:
+            raise self.errors[0]
+
+
 def wait_until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.001)
+        time.sleep(0.001)  # others are to bring it about
+
+
+def let_expire(ttl: float) -> None:
+    """Returns when what was stored before, with this time to live, has expired."""
+    end = time.monotonic() + ttl
+    wait_until(lambda: time.monotonic() > end)
 
 
 def environment(**changes: str | None) -> dict[str, str]:
@@ -371,3 +440,18 @@ def check_runs(code: str, *arguments: str, **how: Any) -> str:
         f"exit status {result.returncode}\n{result.stdout}\n{result.stderr}"
     )
     return result.stdout
+
+
+def failing_allocations(test: Any) -> Any:
+    """Runs a test with the two lengths that `no_memory.py` is tried with."""
+    test = pytest.mark.parametrize("length", [1, 0], ids=["one", "all from there"])(test)
+    skip = pytest.mark.skipif(FREE_THREADED, reason="_testcapi cannot replace the allocators there")
+    return skip(test)
+
+
+def count_failures(program: str, *arguments: object) -> int:
+    """Runs a program that lets allocations fail and prints how often one mattered."""
+    pytest.importorskip("_testcapi")
+    result = run_python(program, *map(str, arguments))
+    assert result.returncode == 0, f"{result.returncode}\n{result.stdout}\n{result.stderr[-3000:]}"
+    return int(result.stdout.split()[-1])

@@ -21,12 +21,19 @@ rich_console = pytest.importorskip("rich.console")
 if sys.implementation.name != "cpython":
     pytest.skip("the benchmarks are for CPython", allow_module_level=True)
 
-from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import against_signals, hit_plot, limits, plot, policies, report  # noqa: E402
-from benchmarks.cases import STRONG  # noqa: E402
-from benchmarks.operations import Row, rows  # noqa: E402
-from benchmarks.results import Results, saved  # noqa: E402
-from benchmarks.workloads import traces  # noqa: E402
+from benchmarks import __main__ as command  # noqa: E402 - after the skips
+from benchmarks import (  # noqa: E402 - after the skips
+    against_signals,
+    hit_plot,
+    limits,
+    plot,
+    policies,
+    report,
+)
+from benchmarks.cases import STRONG  # noqa: E402 - after the skips
+from benchmarks.operations import Row, rows  # noqa: E402 - after the skips
+from benchmarks.results import Results, saved  # noqa: E402 - after the skips
+from benchmarks.workloads import traces  # noqa: E402 - after the skips
 
 TINY = command.Settings(
     few=command.Effort(1, 2, budget=0.0), many=command.Effort(1, 1), sizes=(4, 12)

@@ -33,7 +33,9 @@ from support import (
     Unhashable,
     check_runs,
     let_die,
+    let_expire,
     members,
+    wait_until,
 )
 
 import weakly
@@ -86,7 +88,7 @@ def test_with_and_without_parentheses(decorate: Any) -> None:
         """Gives a list."""
         return [number]
 
-    original.mark = "mine"  # type: ignore[attr-defined]
+    original.mark = "mine"
     function = decorate(original)
     assert function(1) is function(1)
     assert function(1) is not function(2)
@@ -178,7 +180,7 @@ def test_what_cannot_be_called(decorate: Any, wrong: object) -> None:
 
 def test_options_are_keywords() -> None:
     with pytest.raises(TypeError):
-        weakly.cache(len, 5)  # type: ignore[call-overload]
+        weakly.cache(len, 5)
 
 
 def test_parameters() -> None:
@@ -538,7 +540,7 @@ def test_time_to_live() -> None:
     member = Member("x")
     for argument in (1, member):
         before = [short(argument), long(argument)]
-        time.sleep(0.01)
+        let_expire(0.005)
         assert short(argument) is not before[0]
         assert long(argument) is before[1]
     short._check()
@@ -551,12 +553,10 @@ def test_time_to_live_begins_with_the_store() -> None:
     function = fresh(ttl=0.1)
     begin = time.monotonic()
     first = function(1)
-    while function(1) is first:
-        assert time.monotonic() - begin < 10
-        time.sleep(0.005)
+    wait_until(lambda: function(1) is not first)
     assert time.monotonic() - begin >= 0.1
 
-    slow = weakly.cache(lambda: time.sleep(0.35) or Member("slow"), ttl=0.3)
+    slow = weakly.cache(lambda: let_expire(0.3) or Member("slow"), ttl=0.3)
     assert slow() is slow()
 
 
@@ -897,34 +897,31 @@ class Slow:
 def test_what_is_forgotten_while_it_is_made_is_not_stored(way: str) -> None:
     """Nor is it given to who asks later, though its maker gets it."""
     slow = Slow()
-    asked: Callable[[], Any]
-    forget: Callable[[], Any]
-    if way in ("clear", "discard"):
-        function = weakly.cache(lambda x: slow.make())
-        asked = lambda: function(1)  # noqa: E731
-        forget = function.cache_clear if way == "clear" else lambda: function.cache_discard(1)
-    elif way == "get_or_create":
-        weak_cache: Any = weakly.WeakCache(5)
-        asked = lambda: weak_cache.get_or_create(1, slow.make)  # noqa: E731
-        forget = lambda: weak_cache.pop(1, None)  # noqa: E731
-    else:
+    function = weakly.cache(lambda x: slow.make())
+    weak_cache: Any = weakly.WeakCache(5)
 
-        class Owner:
-            method = weakly.cached_method(lambda self: slow.make())
-            value: Any = weakly.cached_property(lambda self: slow.make())
+    class Owner:
+        method = weakly.cached_method(lambda self: slow.make())
+        value: Any = weakly.cached_property(lambda self: slow.make())
 
-        owner: Any = Owner()
-        asked = owner.method if way == "method" else lambda: owner.value
+    owner: Any = Owner()
 
-        def delete() -> None:
-            with pytest.raises(AttributeError):
-                del owner.value
+    def delete() -> None:
+        with pytest.raises(AttributeError):
+            del owner.value
 
-        forget = {
-            "method": lambda: owner.method.cache_clear(),
-            "property": lambda: Owner.value.cache_clear(),
-            "delete": delete,
-        }[way]
+    ways: dict[str, tuple[Callable[[], Any], Callable[[], object]]] = {
+        "clear": (lambda: function(1), function.cache_clear),
+        "discard": (lambda: function(1), lambda: function.cache_discard(1)),
+        "method": (owner.method, owner.method.cache_clear),
+        "property": (lambda: owner.value, Owner.value.cache_clear),
+        "delete": (lambda: owner.value, delete),
+        "get_or_create": (
+            lambda: weak_cache.get_or_create(1, slow.make),
+            lambda: weak_cache.pop(1, None),
+        ),
+    }
+    asked, forget = ways[way]
     first: list[Any] = []
     thread = threading.Thread(target=lambda: first.append(asked()))
     thread.start()

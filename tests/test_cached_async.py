@@ -15,6 +15,7 @@ import threading
 import traceback
 import warnings
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ from support import (
     atomic_look_ups,
     gc_collect_harder,
     let_die,
+    let_expire,
     members,
     run_all,
     wait_until,
@@ -35,7 +37,7 @@ import weakly
 TIMEOUT = 20
 
 
-class Scene:
+class Scene(ABC):
     """A cached coroutine function and what its runs do: `body` is replaced by each test."""
 
     shape: str
@@ -46,17 +48,17 @@ class Scene:
         self.ended: list[str] = []
         self.make(options)
 
-    def make(self, options: dict[str, Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def make(self, options: dict[str, Any]) -> None: ...
 
-    def ask(self) -> Awaitable[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def ask(self) -> Awaitable[Any]: ...
 
-    def info(self) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def info(self) -> Any: ...
 
-    def forget(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def forget(self) -> bool: ...
 
     async def body(self) -> Any:
         await asyncio.sleep(0.001)
@@ -153,7 +155,7 @@ SCENES = [FunctionScene, MethodScene, PropertyScene]
 
 @pytest.fixture(params=SCENES, ids=lambda scene: scene.shape)
 def scene(request: pytest.FixtureRequest) -> Scene:
-    return request.param()  # type: ignore[no-any-return]
+    return request.param()
 
 
 @pytest.fixture(autouse=True)
@@ -213,7 +215,7 @@ class Gated(Member):
         super().__init__("gated result")
         self.event = asyncio.Event()
         self.error: BaseException | None = None
-        scene.body = self  # type: ignore[method-assign, assignment]
+        scene.body = self
 
     async def __call__(self) -> Any:
         await self.event.wait()
@@ -265,7 +267,7 @@ def test_a_call_is_a_coroutine() -> None:
 
     async def main() -> None:
         for scene in FunctionScene(), MethodScene():
-            result = asyncio.create_task(scene.ask())  # type: ignore[arg-type]
+            result = asyncio.create_task(scene.ask())
             assert await scene.ask() is await result
 
     run(main())
@@ -302,7 +304,7 @@ def test_a_body_that_waits_for_nothing(scene: Scene) -> None:
     async def body() -> Any:
         return None
 
-    scene.body = body  # type: ignore[method-assign]
+    scene.body = body
 
     async def main() -> None:
         assert await asyncio.gather(*(scene.ask() for _ in range(5))) == [None] * 5
@@ -324,16 +326,16 @@ def test_options() -> None:
             scene = cls(maxsize=1, ttl=0.005)
             first = await scene.ask()
             assert scene.info().maxsize == 1
-            await asyncio.sleep(0.01)
+            let_expire(0.005)
             assert await scene.ask() is not first
 
     run(main())
 
 
 def test_the_entry_goes_with_its_argument(scene: Scene) -> None:
-    watches = [weakref.ref(run(asks(scene))), weakref.ref(scene.argument)]  # type: ignore[attr-defined]
+    watches = [weakref.ref(run(asks(scene))), weakref.ref(scene.argument)]
     assert watches[0]() is not None
-    del scene.argument  # type: ignore[attr-defined]
+    del scene.argument
     let_die()
     gc_collect_harder()  # loops and their tasks are in cycles
     assert [watch() for watch in watches] == [None, None]
@@ -401,7 +403,7 @@ def test_a_failure_that_nobody_waits_for_any_more(scene: Scene) -> None:
             finally:
                 raise ZeroDivisionError
 
-        scene.body = body  # type: ignore[method-assign]
+        scene.body = body
         only = task(scene)
         await settle()
         only.cancel()
@@ -511,7 +513,7 @@ def test_a_new_caller_while_a_cancelled_run_cleans_up(scene: Scene) -> None:
                 await cleaned.wait()
                 raise
 
-        scene.body = body  # type: ignore[method-assign]
+        scene.body = body
         first = task(scene)
         await settle()
         first.cancel()
@@ -536,14 +538,14 @@ def test_a_run_that_finishes_although_it_is_cancelled(scene: Scene) -> None:
             except asyncio.CancelledError:
                 return "nevertheless"
 
-        scene.body = body  # type: ignore[method-assign]
+        scene.body = body
         first = task(scene)
         await settle()
         first.cancel()
         (outcome,) = await outcomes(first)
         assert outcome in (asyncio.CancelledError, "nevertheless")
         await settle()
-        scene.body = Scene.body.__get__(scene)  # type: ignore[method-assign]
+        scene.body = Scene.body.__get__(scene)
         assert await scene.ask() is not None
 
     run(main())
@@ -581,12 +583,12 @@ def test_one_that_asks_for_its_own_call(scene: Scene, ask: Any) -> None:
         return await ask(scene.ask())
 
     async def main() -> None:
-        scene.body = body  # type: ignore[method-assign]
+        scene.body = body
         for _ in range(2):
             with pytest.raises(RuntimeError):
                 await asyncio.wait_for(scene.ask(), TIMEOUT / 2)
         assert scene.info().currsize == 0
-        scene.body = Scene.body.__get__(scene)  # type: ignore[method-assign]
+        scene.body = Scene.body.__get__(scene)
         assert await scene.ask() is await scene.ask()
 
     run(main())
@@ -598,7 +600,7 @@ def test_functions_that_ask_each_other_for_ever(scene: Scene) -> None:
         return await scene.ask()
 
     async def main() -> None:
-        scene.body = other  # type: ignore[method-assign]
+        scene.body = other
         with pytest.raises(RuntimeError):
             await asyncio.wait_for(scene.ask(), TIMEOUT / 2)
 
@@ -656,7 +658,7 @@ def test_a_loop_that_ends_while_a_run_is_on(scene: Scene) -> None:
 
     asyncio.run(leaves())
     assert scene.ended == ["CancelledError"]
-    scene.body = Scene.body.__get__(scene)  # type: ignore[method-assign]
+    scene.body = Scene.body.__get__(scene)
     assert run(asks(scene)) is run(asks(scene))
 
 
@@ -674,7 +676,7 @@ def test_a_loop_that_is_closed_while_a_run_is_on(
 
     left = loop.run_until_complete(leaves())
     loop.close()
-    scene.body = Scene.body.__get__(scene)  # type: ignore[method-assign]
+    scene.body = Scene.body.__get__(scene)
     result = run(asks(scene))
     assert run(asks(scene)) is result
     assert scene.begun == 2
@@ -695,7 +697,7 @@ def test_several_loops_share_one_run(scene: Scene) -> None:
             await asyncio.sleep(0.001)
         return Member("shared")
 
-    scene.body = body  # type: ignore[method-assign]
+    scene.body = body
     asked = itertools.count(1)
 
     async def main() -> Any:
@@ -718,7 +720,7 @@ def test_a_failure_is_everybody_s_in_several_loops(scene: Scene) -> None:
             await asyncio.sleep(0.001)
         raise ZeroDivisionError
 
-    scene.body = body  # type: ignore[method-assign]
+    scene.body = body
     asked = itertools.count(1)
 
     async def main() -> Any:
@@ -748,13 +750,13 @@ def test_the_loop_of_a_run_ends_while_another_waits_for_it(
         begun.set()
         await asyncio.sleep(TIMEOUT)
 
-    scene.body = never  # type: ignore[method-assign]
+    scene.body = never
 
     async def owner() -> Any:
         left = task(scene)
         while not waits.is_set():
             await asyncio.sleep(0.001)
-        scene.body = Scene.body.__get__(scene)  # type: ignore[method-assign]
+        scene.body = Scene.body.__get__(scene)
         return left
 
     def own() -> Any:
@@ -792,7 +794,7 @@ def test_the_caller_that_began_is_cancelled_and_another_loop_waits_on(scene: Sce
             await asyncio.sleep(0.001)
         return "result"
 
-    scene.body = body  # type: ignore[method-assign]
+    scene.body = body
     waits = threading.Event()
 
     async def owner() -> Any:
@@ -860,7 +862,7 @@ def test_threads_and_loops_on_one_argument_that_dies() -> None:
     assert in_threads(4, main) == [None] * 4
     gc_collect_harder()
     assert function.cache_info() == (160, 160, None, 0)
-    function._check()  # type: ignore[attr-defined]
+    function._check()
 
 
 @pytest.mark.skipif(PYPY, reason="objects die when the collector comes")
@@ -892,7 +894,7 @@ def test_the_traceback_of_a_shared_error_does_not_grow() -> None:
     async def main() -> None:
         errors = await asyncio.gather(*(function(1) for _ in range(50)), return_exceptions=True)
         assert all(type(error) is ValueError for error in errors)
-        assert len(traceback.extract_tb(errors[-1].__traceback__)) < 10  # type: ignore[union-attr]
+        assert len(traceback.extract_tb(errors[-1].__traceback__)) < 10
 
     asyncio.run(main())
 
@@ -907,7 +909,7 @@ def test_a_loop_that_was_stopped_in_the_middle_of_a_run() -> None:
 
     first = asyncio.new_event_loop()
     try:
-        waiting = first.create_task(function(1))  # type: ignore[arg-type]
+        waiting = first.create_task(function(1))
         first.run_until_complete(asyncio.sleep(0.005))
         assert asyncio.run(asyncio.wait_for(function(1), TIMEOUT)) == 1
         assert first.run_until_complete(waiting) == 1

@@ -14,52 +14,55 @@ import random
 import sys
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
+from paths import paths as all_paths
 from support import (
     C_CORE,
     COUNTS_REFERENCES,
-    FREE_THREADED,
     PYPY,
+    Crew,
     EqualMember,
     Member,
+    Thing,
     atomic_look_ups,
+    collects,
+    count_failures,
+    durations,
+    failing_allocations,
     gc_collect_harder,
     let_die,
     members,
     run_all,
-    run_python,
     wait_until,
 )
-from test_ephemerons import Thing, collects
-from test_ephemerons import paths as all_paths
-from test_threads import Crew, durations
 
 import weakly
 from weakly import WeakCache, cache, cached_method, cached_property
 
 
-class User:
+class User(ABC):
     """Calls something cached about an object. `make` gives what a run gives for the object."""
 
     def __init__(self, make: Callable[[Any], Any] = lambda obj: [None]) -> None:
         self.make = make
         self.prepare()
 
-    def prepare(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def prepare(self) -> None: ...
 
     def new(self) -> Any:
         return Thing()
 
-    def __call__(self, obj: Any) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def __call__(self, obj: Any) -> Any: ...
 
+    @abstractmethod
     def cached(self) -> Any:
         """What has `cache_info` and the like."""
-        raise NotImplementedError
 
 
 class FunctionUser(User):
@@ -239,7 +242,7 @@ def memory_of(turn: Callable[[int], object], count: int) -> int:
         before = tracemalloc.get_traced_memory()[0]
         turn(count)
         gc_collect_harder()
-        return tracemalloc.get_traced_memory()[0] - before  # type: ignore[no-any-return]
+        return tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
 
@@ -307,7 +310,7 @@ def test_coroutine_functions_leave_nothing(count: int) -> None:
         assert memory_of(turn, count) < 100_000
     gc_collect_harder()
     for cached in (Class.compute, Class.value, function):
-        assert cached.cache_info().currsize == 0  # type: ignore[attr-defined]
+        assert cached.cache_info().currsize == 0
 
 
 @lives
@@ -358,7 +361,7 @@ def test_functions_come_and_go() -> None:
                 function(obj)
             for one in some:
                 one.compute()
-                one.value  # noqa: B018
+                _ = one.value
             if weakly.implementation != "c":
                 function.cache_clear()
             kept[0].other = some
@@ -508,9 +511,9 @@ def test_of_several_arguments_the_dead_one_decides() -> None:
 def test_the_function_is_reached_from_an_argument_only() -> None:
     for _ in range(3):
         obj = Thing()
-        obj.function = cache(lambda x: [x])  # type: ignore[attr-defined]
-        obj.function(obj)  # type: ignore[attr-defined]
-        obj.function((obj, 5))  # type: ignore[attr-defined]
+        obj.function = cache(lambda x: [x])
+        obj.function(obj)
+        obj.function((obj, 5))
         watch = weakref.ref(obj)
         del obj
         weakly.collect()
@@ -754,7 +757,7 @@ def test_deaths_of_results_that_use_the_cache() -> None:
 class PropertyTrap(Thing):
     @cached_property
     def value(self) -> Any:
-        return Trapped("value", self.trap, "del")  # type: ignore[attr-defined]
+        return Trapped("value", self.trap, "del")
 
 
 def test_a_property_whose_value_s_end_uses_it() -> None:
@@ -906,7 +909,7 @@ NO_MEMORY = """
 import faulthandler, gc, sys
 faulthandler.enable()
 import weakly
-from _testcapi import set_nomemory, remove_mem_hooks
+from no_memory import attempts
 
 length = int(sys.argv[1])
 
@@ -985,16 +988,7 @@ for make, operations in (
     (weak_cache, caches),
 ):
     for operation in operations:
-        for at in range(1, 400):
-            made = make()
-            failed = False
-            set_nomemory(at, at + length if length else 0)
-            try:
-                operation(made)
-            except MemoryError:
-                failed = True
-            finally:
-                remove_mem_hooks()
+        for made, failed in attempts(make, operation, length):
             failures += failed
             if operations is memos or operations is caches:
                 made._check()
@@ -1011,23 +1005,15 @@ for make, operations in (
                 assert all(key.method(1) == key.value == 5 for key in keys)
             made.cache_clear()
             del made
-            if not failed:
-                break
-        else:
-            raise SystemExit("never succeeded")
 print(failures)
 """
 
 
 @collects
-@pytest.mark.skipif(FREE_THREADED, reason="_testcapi cannot replace the allocators there")
-@pytest.mark.parametrize("length", [1, 0], ids=["one", "all from there"])
+@failing_allocations
 def test_every_allocation_of_the_core_can_fail(length: int) -> None:
     """MemoryError or success, and a sound cache either way."""
-    pytest.importorskip("_testcapi")
-    result = run_python(NO_MEMORY, str(length))
-    assert result.returncode == 0, f"{result.returncode}\n{result.stdout}\n{result.stderr[-3000:]}"
-    assert int(result.stdout) > 20
+    assert count_failures(NO_MEMORY, length) > 20
 
 
 # --- threads
@@ -1038,31 +1024,56 @@ def eager_switching() -> None:
         sys.setswitchinterval(1e-5)
 
 
-@main_users
-def test_sixteen_threads_run_it_once(user_type: Any) -> None:
+def ask_together(user_type: Any, make: Callable[[], Any], threads: int) -> tuple[Any, Any]:
+    """What each of so many threads gets that ask for the same, and the counts afterwards. No run
+    goes on before all have asked."""
     asked = itertools.count(1)
-    runs: list[int] = []
     all_in = threading.Event()
 
-    def make(obj: Any) -> Any:
-        runs.append(1)
+    def make_later(obj: Any) -> Any:
         wait_until(all_in.is_set)
-        return [5]
+        return make()
 
-    user = user_type(make)
+    user = user_type(make_later)
     obj = user.new()
 
     def ask() -> Any:
-        if next(asked) == 16:
+        if next(asked) == threads:
             all_in.set()
         return user(obj)
 
-    results = run_all(*[ask] * 16)
+    return run_all(*[ask] * threads), user.cached().cache_info()
+
+
+@main_users
+def test_sixteen_threads_run_it_once(user_type: Any) -> None:
+    runs: list[int] = []
+
+    def make() -> Any:
+        runs.append(1)
+        return [5]
+
+    results, info = ask_together(user_type, make, 16)
     assert len(runs) == 1
     assert results == [[5]] * 16
     assert all(result is results[0] for result in results)
-    assert user.cached().cache_info()[::3] == (15, 1)
-    assert user.cached().cache_info().misses == 1
+    assert (info.hits, info.misses, info.currsize) == (15, 1, 1)
+
+
+@main_users
+def test_after_a_failure_one_of_those_that_wait_runs_it(user_type: Any) -> None:
+    runs: list[int] = []
+
+    def make() -> Any:
+        runs.append(1)
+        if len(runs) < 3:
+            raise ZeroDivisionError
+        return [5]
+
+    results, _ = ask_together(user_type, make, 6)
+    assert len(runs) == 3
+    assert sum(isinstance(each, ZeroDivisionError) for each in results) == 2
+    assert results.count([5]) == 4
 
 
 @atomic_look_ups
@@ -1092,33 +1103,6 @@ def test_many_keys_in_many_threads(user_type: Any) -> None:
     assert sorted(runs) == list(range(80))
     info = user.cached().cache_info()
     assert (info.hits, info.misses, info.currsize) == (15 * 80, 80, 80)
-
-
-@main_users
-def test_after_a_failure_one_of_those_that_wait_runs_it(user_type: Any) -> None:
-    asked = itertools.count(1)
-    runs: list[int] = []
-    all_in = threading.Event()
-
-    def make(obj: Any) -> Any:
-        runs.append(1)
-        wait_until(all_in.is_set)
-        if len(runs) < 3:
-            raise ZeroDivisionError
-        return [5]
-
-    user = user_type(make)
-    obj = user.new()
-
-    def ask() -> Any:
-        if next(asked) == 6:
-            all_in.set()
-        return user(obj)
-
-    results = run_all(*[ask] * 6)
-    assert len(runs) == 3
-    assert sum(isinstance(each, ZeroDivisionError) for each in results) == 2
-    assert results.count([5]) == 4
 
 
 def test_threads_that_wait_for_each_other() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
-import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -17,17 +16,19 @@ from typing import Any
 import pytest
 from support import (
     COUNTS_REFERENCES,
-    DEBUG_BUILD,
     FREE_THREADED,
     KINDS,
+    ROUNDS,
     EqualMember,
     Kind,
     Member,
     Unhashable,
     check_runs,
+    count_failures,
+    counts,
+    failing_allocations,
     gc_collect_harder,
     members,
-    run_python,
 )
 
 import weakly
@@ -49,8 +50,6 @@ from weakly import (
 pytestmark = pytest.mark.skipif(
     not COUNTS_REFERENCES, reason="there are no reference counts or blocks to compare"
 )
-
-ROUNDS = 100
 
 
 class Fails:
@@ -528,7 +527,7 @@ def weak_cache_round() -> None:
         for iterator in (cache.keys, cache.values, cache.items, cache.__iter__):
             list(iterator())
             next(iterator())
-        cache == dict(cache.items())  # noqa: B015
+        _ = cache == dict(cache.items())
         repr(cache)
         cache.shrink(4)
         cache.store("short", held[0], ttl=1e-9)
@@ -567,14 +566,6 @@ SCENARIOS = [
     garbage_round,
     type_round,
 ]
-
-
-def counts() -> tuple[int, int]:
-    gc_collect_harder()
-    # Which keep the names of attributes that pickles have brought.
-    getattr(sys, "_clear_internal_caches", getattr(sys, "_clear_type_cache", int))()
-    total = sys.gettotalrefcount() if DEBUG_BUILD else 0  # type: ignore[attr-defined]
-    return total, sys.getallocatedblocks()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -657,7 +648,7 @@ import faulthandler, gc, sys
 faulthandler.enable()
 import weakly
 from weakly import WeakValueDictionary, KeyedRef, finalize
-from _testcapi import set_nomemory, remove_mem_hooks
+from no_memory import attempts
 
 which, length = sys.argv[1], int(sys.argv[2])
 
@@ -761,16 +752,7 @@ else:
 
 failures = 0
 for operation in operations:
-    for at in range(1, 400):
-        table = make()
-        failed = False
-        set_nomemory(at, at + length if length else 0)
-        try:
-            operation(table)
-        except MemoryError:
-            failed = True
-        finally:
-            remove_mem_hooks()
+    for table, failed in attempts(make, operation, length):
         failures += failed
         if which != "finalize":
             table._check()
@@ -778,10 +760,6 @@ for operation in operations:
             table.clear()
             table._check()
         del table
-        if not failed:
-            break
-    else:
-        raise SystemExit("never succeeded")
 for f in weakly._implementation.live_finalizers():
     f.detach()
 print(failures)
@@ -789,18 +767,14 @@ print(failures)
 
 
 @pytest.mark.c_core(reason="Python code may be torn anywhere by a failing allocation")
-@pytest.mark.skipif(FREE_THREADED, reason="_testcapi cannot replace the allocators there")
-@pytest.mark.parametrize("length", [1, 0], ids=["one", "all from there"])
+@failing_allocations
 @pytest.mark.parametrize("lenient", ["", "lenient "])
 @pytest.mark.parametrize("which", [*(kind.cls.__name__ for kind in KINDS), "finalize"])
 def test_every_allocation_can_fail(which: str, lenient: str, length: int) -> None:
     """MemoryError or success, a sound table either way, and no crash."""
-    pytest.importorskip("_testcapi")
     if which == "finalize" and lenient:
         pytest.skip("no container")
-    result = run_python(NO_MEMORY, lenient + which, str(length))
-    assert result.returncode == 0, f"{result.returncode}\n{result.stdout}\n{result.stderr[-3000:]}"
-    assert int(result.stdout.split()[-1]) > 3
+    assert count_failures(NO_MEMORY, lenient + which, length) > 3
 
 
 def test_deaths_while_memory_fails() -> None:

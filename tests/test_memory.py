@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import check_runs, gc_collect_harder, let_die, run_python
+from support import check_runs, gc_collect_harder, let_die, run_python, wait_until
 
 import weakly
 from weakly import memory
@@ -34,13 +34,6 @@ def hooks() -> int:
 
 def watcher_threads() -> list[threading.Thread]:
     return [t for t in threading.enumerate() if t.name == "weakly memory watch"]
-
-
-def wait_until(condition: Any, seconds: float = 20) -> bool:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.002)
-    return bool(condition())
 
 
 class Machine:
@@ -64,7 +57,7 @@ def _nothing_is_left() -> Iterator[None]:
         gc_collect_harder()
     assert not memory._watches
     assert not memory._caches
-    assert wait_until(lambda: not watcher_threads())
+    wait_until(lambda: not watcher_threads())
 
 
 @pytest.fixture
@@ -430,7 +423,7 @@ def test_caches_are_shrunk_by_every_kind_of_look(machine):
     gc.collect()
     assert len(cache.shrunk_to) == 1 + HOOKS
     with on_memory_pressure(lambda _: None, every=1):
-        assert wait_until(lambda: len(cache.shrunk_to) == 2 + HOOKS)
+        wait_until(lambda: len(cache.shrunk_to) == 2 + HOOKS)
 
 
 @pytest.mark.parametrize("make", [Cache, lambda: weakly.WeakCache(8, shrink_under_pressure=True)])
@@ -523,7 +516,7 @@ def test_a_callback_that_fills_the_cache_it_shrinks(machine):
 def test_collections_bring_no_look_unless_somebody_needs_it(machine):
     with on_memory_pressure(print, every=1000):
         assert hooks() == 0
-        assert wait_until(lambda: machine.looks == 1)
+        wait_until(lambda: machine.looks == 1)
         with on_memory_pressure(print), on_memory_pressure(print):
             assert hooks() == 1
             gc.collect()
@@ -621,7 +614,7 @@ def test_every_so_often_by_a_daemon_thread():
         seen.append((time.monotonic(), threading.current_thread()))
 
     with on_memory_pressure(callback, every=0.02):
-        assert wait_until(lambda: len(seen) >= 4)
+        wait_until(lambda: len(seen) >= 4)
         (thread,) = watcher_threads()
     assert thread.daemon
     assert {thread for _, thread in seen} == {thread}
@@ -636,9 +629,9 @@ def test_one_thread_for_all_each_at_its_time():
     with on_memory_pressure(never.append):
         assert watcher_threads() == []  # unless asked for
         with on_memory_pressure(rarely.append, every=1000):
-            assert wait_until(lambda: rarely)  # the first look is at once
+            wait_until(lambda: rarely)  # the first look is at once
             with on_memory_pressure(often.append, every=0.01):
-                assert wait_until(lambda: len(often) >= 5)
+                wait_until(lambda: len(often) >= 5)
                 assert len(watcher_threads()) == 1
             (thread,) = watcher_threads()
         thread.join(60)
@@ -663,7 +656,7 @@ def test_callbacks_in_the_thread_that_fail_and_that_cancel(unraisable):
     watch = on_memory_pressure(callback, every=0.01, limit=NEVER)
     watch.cancel()
     watch = on_memory_pressure(callback, every=0.01, limit=1)
-    assert wait_until(lambda: not watcher_threads())
+    wait_until(lambda: not watcher_threads())
     assert unraisable == [(SystemExit, "of the callback")] * 3
 
 
@@ -819,6 +812,7 @@ def test_forked_children(program):
 
 
 @pytest.mark.parametrize("every", [None, 0.001])
+# While collections go on, in the main thread or in the other.
 @pytest.mark.parametrize("ends", ["", "sys.exit(0)", "time.sleep(0.05)"])
 def test_the_end_of_the_process(every, ends):
     out = check_runs(

@@ -15,60 +15,26 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-from support import C_CORE, COMPARING, PYPY, Kind, Member, gc_collect_harder, kinds, members
+from support import (
+    C_CORE,
+    COMPARING,
+    PYPY,
+    Crew,
+    Kind,
+    Member,
+    durations,
+    gc_collect_harder,
+    kinds,
+    members,
+)
 
 from weakly import WeakKeyDictionary, WeakValueDictionary, finalize
-
-SECONDS = {"short": 0.25, "long": 5.0}
-durations = pytest.mark.parametrize(
-    "seconds",
-    [
-        pytest.param(SECONDS["short"], id="short"),
-        pytest.param(SECONDS["long"], id="long", marks=pytest.mark.slow),
-    ],
-)
 
 
 def collect() -> None:
     gc.collect()
     if PYPY:
         time.sleep(0.001)  # its collector does not let other threads run by itself
-
-
-class Crew:
-    """Threads that start together, run until told to stop, and report what they raised."""
-
-    def __init__(self, *work: Callable[[], object]) -> None:
-        self.stop = threading.Event()
-        self.errors: list[BaseException] = []
-        self.barrier = threading.Barrier(len(work))
-        self.threads = [
-            threading.Thread(target=self.repeat, args=(each,), daemon=True) for each in work
-        ]
-
-    def repeat(self, work: Callable[[], object]) -> None:
-        try:
-            self.barrier.wait(30)
-            while not self.stop.is_set():
-                work()
-        except BaseException as error:
-            self.errors.append(error)
-            self.stop.set()
-
-    def run(self, seconds: float) -> None:
-        if not PYPY:
-            sys.setswitchinterval(1e-5)
-        for thread in self.threads:
-            thread.start()
-        self.stop.wait(seconds)
-        self.stop.set()
-        deadline = time.monotonic() + 60
-        for thread in self.threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        assert not any(thread.is_alive() for thread in self.threads), "a thread hangs"
-        if self.errors:
-            raise self.errors[0]
 
 
 @durations
