@@ -47,13 +47,13 @@ def pages() -> list[int]:
 
     read: list[int] = []
 
-    class File(apsw.VFSFile):  # type: ignore[misc,name-defined]
+    class File(apsw.VFSFile):
         def xRead(self, amount: int, offset: int) -> bytes:
             if amount == PAGE:
                 read.append(offset // PAGE)
             return bytes(super().xRead(amount, offset))
 
-    class Files(apsw.VFS):  # type: ignore[misc,name-defined]
+    class Files(apsw.VFS):
         def xOpen(self, name: object, flags: list[int]) -> File:
             return File("", name, flags)
 

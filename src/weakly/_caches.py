@@ -390,10 +390,46 @@ class _Window:
 
 
 class _Decorated:
-    """Pickled by its qualified name and not copied, as functions are."""
+    """What is in place of a function, with the options of `cache`. It is pickled by its
+    qualified name and not copied, as functions are."""
 
-    __slots__ = ()
+    # All ours is in slots: __dict__ is for what functools.update_wrapper() puts there.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_always_miss",
+        "_by_identity",
+        "_maxsize",
+        "_miss",
+        "_ttl",
+        "_typed",
+    )
     __qualname__: str
+
+    def __init__(
+        self,
+        miss: Callable[..., Any] | None,
+        maxsize: int | None,
+        ttl: float | None,
+        typed: bool,
+        by_identity: bool,
+        always_miss: bool,
+    ) -> None:
+        self._miss: Any = miss  # None: nobody calls it, a CachedMethod's memo
+        self._maxsize = maxsize
+        self._ttl = ttl
+        self._typed = typed
+        self._by_identity = by_identity
+        self._always_miss = always_miss
+
+    def cache_parameters(self) -> dict[str, Any]:
+        """Return maxsize, ttl, typed and by as they were given."""
+        return {
+            "maxsize": self._maxsize,
+            "ttl": self._ttl,
+            "typed": self._typed,
+            "by": "identity" if self._by_identity else "equality",
+        }
 
     def __reduce__(self) -> str:
         return self.__qualname__
@@ -483,23 +519,14 @@ class _Call(_Item):
 class Memo(_Decorated):
     """A function that remembers its results by the arguments."""
 
-    # All ours is in slots: __dict__ is for what functools.update_wrapper() puts there.
     __slots__ = (
-        "__dict__",
-        "__weakref__",
-        "_always_miss",
-        "_by_identity",
         "_calls",
         "_earliest",
         "_forget",
         "_generation",
         "_hits",
-        "_maxsize",
-        "_miss",
         "_misses",
         "_suspect",
-        "_ttl",
-        "_typed",
         "_unswept",
         "_window",
     )
@@ -510,24 +537,11 @@ class Memo(_Decorated):
     _unswept: int  # stores since expired entries were looked for
     _window: "_Window | None"
 
-    def __init__(
-        self,
-        miss: Callable[..., Any] | None,
-        maxsize: int | None,
-        ttl: float | None,
-        typed: bool,
-        by_identity: bool,
-        always_miss: bool,
-    ) -> None:
-        self._miss = miss
-        self._maxsize = maxsize
-        self._ttl = ttl
-        self._typed = typed
-        self._by_identity = by_identity
-        self._always_miss = always_miss
+    def __init__(self, miss: Callable[..., Any] | None, *options: Any) -> None:
+        super().__init__(miss, *options)
         self._forget = _forgets_calls(self)
         self._calls = {}
-        self._window = None if maxsize is None else _Window(maxsize, adapts=False)
+        self._window = None if self._maxsize is None else _Window(self._maxsize, adapts=False)
         self._earliest = inf
         self._unswept = 0
         self._suspect = False
@@ -540,7 +554,7 @@ class Memo(_Decorated):
             if value is not _ABSENT:
                 self._hits += 1
                 return value
-        return cast(Any, self._miss)(self, args, kwargs)
+        return self._miss(self, args, kwargs)
 
     def __get__(self, obj: object, owner: type | None = None) -> Any:
         return self if obj is None else MethodType(self, obj)
@@ -649,15 +663,6 @@ class Memo(_Decorated):
                 self._window.remove(call)
         self._hits = self._misses = 0
 
-    def cache_parameters(self) -> dict[str, Any]:
-        """Return maxsize, ttl, typed and by as they were given."""
-        return {
-            "maxsize": self._maxsize,
-            "ttl": self._ttl,
-            "typed": self._typed,
-            "by": "identity" if self._by_identity else "equality",
-        }
-
     def cache_discard(self, /, *args: Any, **kwargs: Any) -> bool:
         """Forget the result of one call; return whether there was one."""
         self._generation += 1
@@ -713,36 +718,20 @@ def _require_instance(instance: object) -> None:
 class CachedMethod(_Decorated):
     """A method that remembers its results, each instance's in a memo of its own."""
 
-    __slots__ = (
-        "__dict__",
-        "__weakref__",
-        "_always_miss",
-        "_bind",
-        "_miss",
-        "_parameters",
-        "_table",
-    )
+    __slots__ = ("_bind", "_options", "_table")
 
     def __init__(
-        self,
-        miss: Callable[..., Any],
-        bind: Callable[[Any, Any], Any],
-        maxsize: int | None,
-        ttl: float | None,
-        typed: bool,
-        by_identity: bool,
-        always_miss: bool,
+        self, miss: Callable[..., Any], bind: Callable[[Any, Any], Any], *options: Any
     ) -> None:
-        self._miss = miss
+        super().__init__(miss, *options)
         self._bind = bind
-        self._parameters = (maxsize, ttl, typed, by_identity, always_miss)
-        self._always_miss = always_miss
+        self._options = options
         self._table: WeakIdKeyTable[Any, Memo] = WeakIdKeyTable()
 
     def __call__(self, instance: Any, /, *args: Any, **kwargs: Any) -> Any:
         memo = self._memo(instance)
         if memo is None:
-            memo = self._table.setdefault(instance, Memo(None, *self._parameters))
+            memo = self._table.setdefault(instance, Memo(None, *self._options))
         if not self._always_miss:
             value = memo._find(args, kwargs, _ABSENT)
             if value is not _ABSENT:
@@ -768,7 +757,7 @@ class CachedMethod(_Decorated):
         return _CacheInfo(
             sum(info.hits for info in infos),
             sum(info.misses for info in infos),
-            self._parameters[0],
+            self._maxsize,
             sum(info.currsize for info in infos),
         )
 
@@ -776,10 +765,6 @@ class CachedMethod(_Decorated):
         """Forget the results and counts of all instances."""
         for memo in self._memos():
             memo.cache_clear()
-
-    def cache_parameters(self) -> dict[str, Any]:
-        """Return maxsize, ttl, typed and by as they were given."""
-        return Memo(None, *self._parameters).cache_parameters()
 
     def cache_discard(self, instance: Any, /, *args: Any, **kwargs: Any) -> bool:
         """Forget the result of one call; return whether there was one."""
@@ -790,21 +775,10 @@ class CachedMethod(_Decorated):
 class CachedProperty(_Decorated):
     """An attribute that is computed once for each instance and kept outside of it."""
 
-    __slots__ = (
-        "__dict__",
-        "__weakref__",
-        "_always_miss",
-        "_generation",
-        "_hits",
-        "_miss",
-        "_misses",
-        "_name",
-        "_table",
-    )
+    __slots__ = ("_generation", "_hits", "_misses", "_name", "_table")
 
     def __init__(self, miss: Callable[[Any, Any], Any], always_miss: bool) -> None:
-        self._miss = miss
-        self._always_miss = always_miss
+        super().__init__(miss, None, None, False, True, always_miss)
         self._name: str | None = None
         self._table: WeakIdKeyTable[Any, Any] = WeakIdKeyTable()
         self._generation = 0
@@ -855,10 +829,6 @@ class CachedProperty(_Decorated):
         self._generation += 1
         self._table.clear()
         self._hits = self._misses = 0
-
-    def cache_parameters(self) -> dict[str, Any]:
-        """Return the parameters that `cache` has, with the values that hold here."""
-        return {"maxsize": None, "ttl": None, "typed": False, "by": "identity"}
 
     def cache_discard(self, instance: Any, /) -> bool:
         """Forget the value of an instance; return whether there was one."""
