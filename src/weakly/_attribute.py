@@ -112,7 +112,7 @@ class WeakAttribute:
             ) from None
 
     def _seen_from_class(self, owner: Any) -> Any:
-        raise NotImplementedError  # it is for `weakly.attribute` to say
+        raise NotImplementedError("what its class shows is for `weakly.attribute` to say")
 
     def _require_bound(self) -> None:
         if self._name is None:

@@ -56,11 +56,11 @@ class Place:
 
     def find(self) -> Any:
         """The value that is there, or ABSENT."""
-        raise NotImplementedError
+        raise NotImplementedError("a kind of place says how to find its value")
 
     def store(self, value: Any) -> Any:
         """Stores a value, unless there is one; returns the one that is there then."""
-        raise NotImplementedError
+        raise NotImplementedError("a kind of place says how to store its value")
 
     def current_generation(self) -> int:
         """That of the holder, now."""
@@ -68,7 +68,7 @@ class Place:
 
     def forget(self, value: Any) -> None:
         """Takes a value out again that was stored."""
-        raise NotImplementedError
+        raise NotImplementedError("a kind of place with generations says how to forget its value")
 
     def keep(self, value: Any) -> Any:
         """Stores a value that was just made, as `store` does; but not one that somebody had
@@ -88,7 +88,7 @@ class Place:
 
     def is_same(self, other: Any) -> bool:
         """Whether another one, in the same holder, is this place."""
-        raise NotImplementedError
+        raise NotImplementedError("a kind of place says what it is the same as")
 
     def __hash__(self) -> int:
         return self.hash

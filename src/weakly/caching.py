@@ -28,6 +28,7 @@ from types import MethodType
 from typing import (
     TYPE_CHECKING,
     Any,
+    ClassVar,
     Concatenate,
     Generic,
     Literal,
@@ -325,7 +326,7 @@ class BoundMethod(functools.partial[R], Generic[P, R]):
         return hash((id(self.__self__), self.__func__))
 
     @property
-    def __module__(self) -> str:  # type: ignore[override]
+    def __module__(self) -> str:  # type: ignore[override]  # not to be assigned
         module: str = self.func.__module__
         return module
 
@@ -343,7 +344,7 @@ class BoundMethod(functools.partial[R], Generic[P, R]):
         return type(self)(self.__func__, deepcopy(self.__self__, memo))
 
     @property
-    def __doc__(self) -> str | None:  # type: ignore[override]
+    def __doc__(self) -> str | None:  # type: ignore[override]  # not to be assigned
         doc: str | None = self.__func__.__doc__
         return doc
 
@@ -507,7 +508,8 @@ def _is_coroutine_function(function: Any) -> bool:
 
     if inspect.iscoroutinefunction(function):
         return True
-    if inspect.iscoroutinefunction(getattr(cast(Any, type(function)), "__call__", None)):  # noqa: B004
+    call = getattr(cast(Any, type(function)), "__call__", None)  # noqa: B004 - of which kind it is
+    if inspect.iscoroutinefunction(call):
         return True
     coroutines = sys.modules.get("asyncio.coroutines")  # that of 3.11 knows more
     if sys.version_info >= (3, 12) or coroutines is None:
@@ -621,7 +623,7 @@ class WeakCache(CacheTable[K, V], MutableMapping[K, V]):
             from . import memory
 
             memory._watch(self)  # pyright: ignore[reportPrivateUsage]  # ours
-            self._weakly_grown = memory._grown  # pyright: ignore[reportPrivateUsage]
+            self._weakly_grown = memory._grown  # pyright: ignore[reportPrivateUsage]  # ours
             weigh = _looking(self._weakly_grown, weigh)
         self._configure(maxsize, ttl, weigh, on_evict)
         self._weakly_parameters: dict[str, Any] = {"maxsize": maxsize, "ttl": ttl}
@@ -633,11 +635,11 @@ class WeakCache(CacheTable[K, V], MutableMapping[K, V]):
         """Return an iterator over the keys of the live entries. O(n)."""
         return iter(self)
 
-    def values(self) -> Iterator[V]:  # type: ignore[override]
+    def values(self) -> Iterator[V]:  # type: ignore[override]  # as keys()
         """Return an iterator over the values of the live entries. O(n)."""
         return iter([value for _, value in self._entries()])
 
-    def items(self) -> Iterator[tuple[K, V]]:  # type: ignore[override]
+    def items(self) -> Iterator[tuple[K, V]]:  # type: ignore[override]  # as keys()
         """Return an iterator over the live entries as (key, value). O(n)."""
         return iter(self._entries())
 
@@ -721,7 +723,7 @@ class WeakCache(CacheTable[K, V], MutableMapping[K, V]):
         theirs: Any = cast(Any, other)
         return dict(self.items()) == dict(theirs.items())
 
-    __hash__ = None  # type: ignore[assignment]  # mutable, like dict
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # mutable, like dict
 
     @recursive_repr()
     def __repr__(self) -> str:
