@@ -35,17 +35,11 @@ COUNTS_REFERENCES = not PYPY  # an object without references is gone at once, or
 # PyPy's dict can be changed by another thread in the middle of a look-up that compares keys in
 # Python: there the caches promise no more than to stay usable (docs/caching.md).
 atomic_look_ups = pytest.mark.skipif(PYPY, reason="look-ups in a dict are not atomic there")
-
-
 collects = pytest.mark.c_core(reason="the Python tables cannot collect ephemerons")
 enters_types = pytest.mark.skipif(FREE_THREADED, reason="types count as live there")
-SECONDS = {"short": 0.25, "long": 5.0}
 durations = pytest.mark.parametrize(
     "seconds",
-    [
-        pytest.param(SECONDS["short"], id="short"),
-        pytest.param(SECONDS["long"], id="long", marks=pytest.mark.slow),
-    ],
+    [pytest.param(0.25, id="short"), pytest.param(5.0, id="long", marks=pytest.mark.slow)],
 )
 
 
@@ -60,6 +54,7 @@ def gc_collect_harder() -> None:
 
 
 def counts() -> tuple[int, int]:
+    """How many references and allocated blocks there are, when all garbage is collected."""
     gc_collect_harder()
     # Which keep the names of attributes that pickles have brought.
     getattr(sys, "_clear_internal_caches", getattr(sys, "_clear_type_cache", int))()
