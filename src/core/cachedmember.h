@@ -7,6 +7,7 @@
 #define WEAKLY_CACHEDMEMBER_H
 
 #include "decorated.h"
+#include "mapping.h"
 #include "memo.h"
 
 typedef struct {

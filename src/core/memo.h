@@ -8,7 +8,6 @@
 
 #include "cachetype.h"
 #include "decorated.h"
-#include "mapping.h"
 
 static int
 memo_configure(Cache *memo, const MemoOptions *options)
