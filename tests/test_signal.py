@@ -820,6 +820,18 @@ def test_muted_with_all_their_options() -> None:
     assert heard == [2, 1, 0, 2, 1, 2]
 
 
+def test_muted_and_connected_again_meanwhile() -> None:
+    signal = Signal()
+    obj = Object()
+    signal.connect(obj.hear)
+    with signal.muted(obj.hear):
+        signal.connect(obj.hear, priority=5)
+        signal.emit(1)
+        assert obj.heard == []
+    signal.emit(2)
+    assert obj.heard == [("object", 2)]
+
+
 def test_muted_what_is_not_connected() -> None:
     signal = Signal()
     heard: list[Any] = []

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from operator import is_
-from types import CoroutineType, FunctionType, GenericAlias, MethodType, ModuleType
+from types import CodeType, CoroutineType, FunctionType, GenericAlias, MethodType, ModuleType
 from typing import Any, NoReturn, Self, cast
 from weakref import ref
 
@@ -56,6 +56,13 @@ def _is_method_by_name(function: Any) -> bool:
     if type(name) is not str:
         return False
     return bool(getattr(obj, name, _NOTHING) == function)
+
+
+def _is_of_python(method: Any) -> bool:
+    """Whether a method is one of a class in Python. On PyPy, all methods are of one type."""
+    if type(method) is not MethodType:
+        return False
+    return type(getattr(method.__func__, "__code__", None)) in (CodeType, type(None))
 
 
 def _count_references(method: Any) -> int:
@@ -190,7 +197,7 @@ class WeakCallable:
         self._name = self._describe(method, subject)
         if strong is None:
             strong = subject is method or (
-                type(method) is not MethodType and not isinstance(_anchor(subject), ref)
+                not isinstance(_anchor(subject), ref) and not _is_of_python(method)
             )
         if strong:
             self._held = f

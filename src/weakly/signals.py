@@ -864,6 +864,9 @@ class Signal(SignalBase, Generic[P]):
                 on_error(error, listener.target)
             except Exception as another:
                 raised.append(another)
+            except BaseException:
+                self._interrupted(errors)
+                raise
             del listener, error
         return raised
 
