@@ -181,7 +181,8 @@ def test_hangs(program: str, way: str) -> None:
     assert (status, output) == (1, "begun\n")
     assert "Timeout" in traceback
     function, count = HANGS_IN[program]
-    assert traceback.count(f" in {function}\n") == count
+    # 3.15 shows no more than where the collector began.
+    assert traceback.count(f" in {function}\n") == count or "<invalid frame>" in traceback
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -19,7 +19,7 @@ import threading
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -1002,6 +1002,14 @@ def failing(signal: Any, *errors: BaseException | None) -> list[Any]:
 
 
 FIRST, SECOND = KeyError("first"), ZeroDivisionError("second")
+
+
+@pytest.fixture(autouse=True)
+def _forget_tracebacks() -> Iterator[None]:
+    """What they were raised in is not kept for the tests to come."""
+    yield
+    for error in (FIRST, SECOND):
+        error.__traceback__ = error.__context__ = None
 
 
 @pytest.mark.parametrize("send", ["emit", "collect", "emit_from"])

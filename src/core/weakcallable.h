@@ -43,6 +43,7 @@ typedef struct {
     PyObject *object_watch, *function_watch;
     DeathCallback *death;
     int state;                  /* ListenerState */
+    int dead;                   /* has it heard of a death? Plain references can come later. */
     CallableKind kind;
     bool object_is_weak, function_is_weak;
     bool ignore_dead;
@@ -145,6 +146,7 @@ callable_hear_death(PyObject *op, PyObject *const *args, size_t nargsf, PyObject
     PyObject *result = Py_NewRef(Py_None), *callback = NULL;
     if ((args[0] == self->object_watch || args[0] == self->function_watch)
         && ref_address(args[0]) == Py_None) {
+        SHARED_STORE_INT(&self->dead, 1);
         callback = callable_empty(self);
     }
     if (callback != NULL) {
@@ -461,7 +463,8 @@ callable_parts(WeakCallable *self, PyObject **object, PyObject **function)
 {
     *function = NULL;
     /* An object that is held itself was so by the callable, which the collector took away. */
-    *object = self->object_is_weak ? part_get(self->object, true) : NULL;
+    bool gone = !self->object_is_weak || SHARED_LOAD_INT(&self->dead);
+    *object = gone ? NULL : part_get(self->object, true);
     if (*object != NULL && self->kind == METHOD) {
         *function = part_get(self->function, self->function_is_weak);
         if (*function == NULL) {
