@@ -17,20 +17,25 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from callables import METHODS, OTHERS, PARTIALS, Case, Deque
 from support import (
     C_CORE,
     COUNTS_REFERENCES,
     FREE_THREADED,
     PYPY,
     Member,
+    counts,
     gc_collect_harder,
     let_die,
 )
-from test_leaks import counts
-from test_weak_callable import METHODS, OTHERS, PARTIALS, Case, Deque
 
 import weakly
 from weakly import Signal, WeakCallable, cached_method
+
+
+pytestmark = pytest.mark.skipif(
+    PYPY, reason="the Python tables are tested so on CPython; each collection takes long here"
+)
 
 
 class Heavy:
