@@ -8,7 +8,8 @@
  * objects of the garbage into a table. The collector then clears the new reference and calls
  * nobody, so that the table counts an entry that is dead. Therefore a table into which
  * something is inserted during a collection is suspect, and is searched for dead entries when
- * its length is asked for; all other tables have nothing to do.
+ * its length is asked for; all other tables have nothing to do. A queue of deaths that is suspect
+ * is searched when the collection has ended, as somebody may be waiting for it.
  *
  * Programs (and tests) clear gc.callbacks, so an insertion that needs the hook looks whether it
  * is still there. */
@@ -30,6 +31,7 @@ typedef struct Hook {
 #define HOOK_CAPSULE "weakly._core.hook"
 
 static void ephemerons_before_collection(State *state, long generation);  /* ephemeron.h */
+static void queues_after_collection(State *state);  /* refqueue.h */
 
 static void
 hook_free(PyObject *capsule)
@@ -50,6 +52,9 @@ hook_call(PyObject *capsule, PyObject *const *args, Py_ssize_t nargs)
     if (starts) {
         SHARED_STORE(&hook->thread, (Py_ssize_t)PyThread_get_thread_ident());
         SHARED_ADD(&hook->started, 1);
+    }
+    if (!starts && hook->state != NULL) {
+        queues_after_collection(hook->state);
     }
     if (starts && hook->state != NULL && nargs > 1
         && (SHARED_LOAD(&hook->state->newest_ephemeral) != NULL

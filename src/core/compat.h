@@ -50,16 +50,23 @@ PyWeakref_GetRef(PyObject *ref, PyObject **object)
 
 #endif
 
+/* What a type or one of its bases has under a name, a new reference, or NULL. */
+static inline PyObject *
+type_lookup(PyTypeObject *type, PyObject *name)
+{
+#if PY_VERSION_HEX < 0x030D0000
+    return Py_XNewRef(_PyType_Lookup(type, name));
+#else
+    return _PyType_LookupRef(type, name);
+#endif
+}
+
 /* A special method of an object, bound, as the interpreter looks them up: in the type only.
  * NULL without an exception if there is none, with one on failure. */
 static inline PyObject *
 special_method(PyObject *self, PyObject *name)
 {
-#if PY_VERSION_HEX < 0x030D0000
-    PyObject *method = Py_XNewRef(_PyType_Lookup(Py_TYPE(self), name));
-#else
-    PyObject *method = _PyType_LookupRef(Py_TYPE(self), name);
-#endif
+    PyObject *method = type_lookup(Py_TYPE(self), name);
     descrgetfunc get = method == NULL ? NULL : Py_TYPE(method)->tp_descr_get;
     if (get != NULL) {
         Py_SETREF(method, get(method, self, (PyObject *)Py_TYPE(self)));

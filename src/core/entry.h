@@ -6,7 +6,8 @@
  * weak reference caches its referent's hash. The reference of a value cannot: its referent
  * is not what the table hashes. It is a KeyedRef with the hash of the key in a field.
  *
- * All references of a table share one DeathCallback, which borrows the table. The table
+ * All references of a table share one DeathCallback, which borrows the table (caches, queues
+ * and WeakCallables have them, too). The table
  * clears that pointer as it goes, so references may outlive it. Users see references
  * (getweakrefs(), keyrefs()) and can call their callbacks as they like; a call that is not
  * about a dead reference of this table does nothing. */
@@ -19,7 +20,7 @@
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
-    void *owner;                /* a Table or a Cache, borrowed; NULL once it is gone */
+    void *owner;                /* whose it is, borrowed; NULL once that is gone */
     MUTEX_FIELD(mutex)          /* guards `owner` */
 } DeathCallback;
 
@@ -371,7 +372,7 @@ static PyType_Slot death_callback_slots[] = {
     {Py_tp_dealloc, death_callback_dealloc},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_members, death_callback_members},
-    {Py_tp_doc, "Removes a dead member from its weak container."},
+    {Py_tp_doc, "Tells of the death of an object."},
     {0, NULL},
 };
 

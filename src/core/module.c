@@ -162,6 +162,7 @@ core_free(void *module)
     Py_CLEAR(state->str_connect);
     Py_CLEAR(state->str_disconnect);
     Py_CLEAR(state->finalizer_options);
+    Py_CLEAR(state->suspect_queues);
 }
 
 /* A class decorator. */

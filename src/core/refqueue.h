@@ -78,33 +78,6 @@ queue_pop(ReferenceQueue *queue, RefPlace place)
     return ref;
 }
 
-/* Finds the deaths that nobody told of. */
-static NOINLINE void
-queue_search(ReferenceQueue *queue)
-{
-    MUTEX_LOCK(queue->death, mutex);
-    SHARED_STORE_INT(&queue->suspect, is_collecting(queue->state));
-    for (RefPlace place = HIDDEN; place <= VISIBLE; place++) {
-        TrackedRef *next, *ref = queue->lists[place].oldest;
-        for (; ref != NULL; ref = next) {
-            next = ref->newer;
-            if (ref_address((PyObject *)ref) == Py_None) {
-                list_remove(queue, ref);
-                list_append(queue, ref, WAITING);
-            }
-        }
-    }
-    MUTEX_UNLOCK(queue->death, mutex);
-}
-
-static inline void
-queue_update(ReferenceQueue *queue)
-{
-    if (UNLIKELY(SHARED_LOAD_INT(&queue->suspect))) {
-        queue_search(queue);
-    }
-}
-
 /* Wakes all who wait. Runs what they gave for that; takes the list over. */
 static NOINLINE void
 wake_all(PyObject *wakers)
@@ -118,6 +91,79 @@ wake_all(PyObject *wakers)
         Py_XDECREF(result);
     }
     Py_DECREF(wakers);
+}
+
+/* Finds the deaths that nobody told of, in the queue that a callback belongs to, and wakes those
+ * who wait for one. */
+static NOINLINE void
+queue_search(DeathCallback *death)
+{
+    PyObject *wakers = NULL;
+    MUTEX_LOCK(death, mutex);
+    ReferenceQueue *queue = death->owner;
+    if (queue != NULL) {
+        SHARED_STORE_INT(&queue->suspect, is_collecting(queue->state));
+        for (RefPlace place = HIDDEN; place <= VISIBLE; place++) {
+            TrackedRef *next, *ref = queue->lists[place].oldest;
+            for (; ref != NULL; ref = next) {
+                next = ref->newer;
+                if (ref_address((PyObject *)ref) == Py_None) {
+                    list_remove(queue, ref);
+                    list_append(queue, ref, WAITING);
+                }
+            }
+        }
+        if (queue->lists[WAITING].count > 0) {
+            wakers = queue->wakers;
+            queue->wakers = NULL;
+        }
+    }
+    MUTEX_UNLOCK(death, mutex);
+    if (wakers != NULL) {
+        wake_all(wakers);
+    }
+}
+
+/* Notes that a queue may miss a death, so that it is searched after the collection. */
+static NOINLINE void
+queue_suspect(ReferenceQueue *queue)
+{
+    State *state = queue->state;
+    SHARED_STORE_INT(&queue->suspect, 1);
+    PyObject *unused = PyList_New(0);
+    MUTEX_LOCK(state, suspects_mutex);
+    if (state->suspect_queues == NULL) {
+        state->suspect_queues = unused;
+        unused = NULL;
+    }
+    if (state->suspect_queues == NULL
+        || PyList_Append(state->suspect_queues, (PyObject *)queue->death) < 0) {
+        PyErr_Clear();  /* it is searched when it is asked */
+    }
+    MUTEX_UNLOCK(state, suspects_mutex);
+    Py_XDECREF(unused);
+}
+
+/* Called when a collection has ended. */
+static void
+queues_after_collection(State *state)
+{
+    MUTEX_LOCK(state, suspects_mutex);
+    PyObject *callbacks = state->suspect_queues;
+    state->suspect_queues = NULL;
+    MUTEX_UNLOCK(state, suspects_mutex);
+    for (Py_ssize_t i = 0; callbacks != NULL && i < PyList_GET_SIZE(callbacks); i++) {
+        queue_search((DeathCallback *)PyList_GET_ITEM(callbacks, i));
+    }
+    Py_XDECREF(callbacks);
+}
+
+static inline void
+queue_update(ReferenceQueue *queue)
+{
+    if (UNLIKELY(SHARED_LOAD_INT(&queue->suspect))) {
+        queue_search(queue->death);
+    }
 }
 
 /* Hears of a death: called with a TrackedRef, or with anything by anybody. */
@@ -154,6 +200,9 @@ static PyObject *
 tracked_ref_cancel(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     TrackedRef *self = (TrackedRef *)op;
+    if (self->death == NULL) {  /* not tracked yet, but seen by another thread */
+        Py_RETURN_FALSE;
+    }
     MUTEX_LOCK(self->death, mutex);
     ReferenceQueue *queue = self->death->owner;
     bool cancelled = queue != NULL && (self->place == HIDDEN || self->place == VISIBLE);
@@ -175,7 +224,7 @@ tracked_ref_traverse(PyObject *self, visitproc visit, void *arg)
     return _PyWeakref_RefType.tp_traverse(self, visit, arg);
 }
 
-/* The token is what is in a cycle; the queue lets go of the reference. */
+/* The token stays, for whoever holds this; what makes a cycle of it can be cleared itself. */
 static int
 tracked_ref_clear(PyObject *self)
 {
@@ -278,10 +327,10 @@ queue_track(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     Py_INCREF(ref);  /* the list's */
     MUTEX_LOCK(self->death, mutex);
     list_append(self, ref, hide ? HIDDEN : VISIBLE);
-    if (is_collecting(self->state)) {
-        SHARED_STORE_INT(&self->suspect, 1);
-    }
     MUTEX_UNLOCK(self->death, mutex);
+    if (is_collecting(self->state) && !SHARED_LOAD_INT(&self->suspect)) {
+        queue_suspect(self);
+    }
     return (PyObject *)ref;
 }
 

@@ -6,7 +6,9 @@
  * snapshot that was made too late lands in a cell that nobody reads any more.
  *
  * Listeners are WeakCallables with a state: a plain one is called from here, a special one
- * decides itself (`_deliver()`), one that is gone is passed over. */
+ * decides itself (`_deliver()`), one that is gone is passed over. The Python class keeps them in
+ * `_listeners` and makes them of `_listener_type`, with `_died` as the callback: None until the
+ * first is connected. */
 
 #ifndef WEAKLY_SIGNAL_H
 #define WEAKLY_SIGNAL_H
@@ -102,30 +104,11 @@ error_restore(PyObject *error)
 #endif
 }
 
-/* The arguments as a tuple and a dict. */
 static int
 emission_arguments(Emission *emission, PyObject **args, PyObject **kwargs)
 {
-    Py_ssize_t nargs = PyVectorcall_NARGS(emission->nargsf);
-    *args = PyTuple_New(nargs);
-    *kwargs = *args == NULL ? NULL : PyDict_New();
-    if (*kwargs == NULL) {
-        Py_CLEAR(*args);
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < nargs; i++) {
-        PyTuple_SET_ITEM(*args, i, Py_NewRef(emission->stack[i + 1]));
-    }
-    PyObject *names = emission->kwnames;
-    for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++) {
-        if (PyDict_SetItem(*kwargs, PyTuple_GET_ITEM(names, i),
-                           emission->stack[nargs + 1 + i]) < 0) {
-            Py_CLEAR(*args);
-            Py_CLEAR(*kwargs);
-            return -1;
-        }
-    }
-    return 0;
+    return arguments_as_objects(emission->stack + 1, PyVectorcall_NARGS(emission->nargsf),
+                                emission->kwnames, args, kwargs);
 }
 
 /* Has a special listener decide. NotImplemented if it was not called. */
@@ -287,7 +270,10 @@ signal_emit_all(Signal *self, PyObject *sender, PyObject *const *args, Py_ssize_
             return -1;
         }
     }
-    memcpy(emission.stack + 1, args, total * sizeof(PyObject *));
+    if (total > 0) {  /* else there may be no array */
+        memcpy(emission.stack + 1, args, total * sizeof(PyObject *));
+    }
+    emission.stack[0] = NULL;  /* read, and put back, by who borrows the place */
     int status = 0, arity = self->arity;
     PyObject *parent = signal_field(self, &self->parent);
     if (UNLIKELY(arity != ARITY_ANY && (arity != nargs || kwnames != NULL))) {
@@ -370,21 +356,23 @@ signal_collect(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject
 
 /* Connecting. The plain cases are here, all others in Python: `_connect()`, `_disconnect()`. */
 
-/* Has the next emit make a new snapshot. */
-static int
+/* Has the next emit make a new snapshot. Without memory for a cell there is none: then each does,
+ * until the next change. */
+static void
 signal_changed(Signal *self)
 {
     PyObject *old, *cell = PyList_New(1);
     if (cell == NULL) {
-        return -1;
+        PyErr_Clear();
     }
-    PyList_SET_ITEM(cell, 0, Py_NewRef(Py_None));
+    else {
+        PyList_SET_ITEM(cell, 0, Py_NewRef(Py_None));
+    }
     Py_BEGIN_CRITICAL_SECTION(self);
     old = self->cell;
     self->cell = cell;
     Py_END_CRITICAL_SECTION();
     Py_XDECREF(old);
-    return 0;
 }
 
 /* Connects a listener without options that is not connected yet: 1; 0 if this is no such case. */
@@ -396,15 +384,19 @@ signal_connect_plain(Signal *self, PyObject *callable)
     PyObject *listeners = signal_field(self, &self->listeners), *listener = NULL;
     int status = 0;
     if (type != NULL && died != NULL && listeners != NULL && PyDict_CheckExact(listeners)
-        && PyType_Check(type) && callable != Py_None) {
+        && PyType_Check(type) && callable != Py_None
+        && PyType_IsSubtype((PyTypeObject *)type, self->state->weak_callable_type)) {
         listener = callable_make((PyTypeObject *)type, callable, died, METHODS_WEAKLY, false);
         if (listener == NULL) {
-            PyErr_Clear();  /* the other way has the message */
+            status = PyErr_ExceptionMatches(PyExc_TypeError) ? 0 : -1;
+            if (status == 0) {
+                PyErr_Clear();  /* the other way has the message */
+            }
         }
         else {
             status = dict_put_absent(listeners, listener, listener);
-            if (status == 1 && signal_changed(self) < 0) {
-                status = -1;
+            if (status == 1) {
+                signal_changed(self);
             }
         }
     }
@@ -493,9 +485,7 @@ signal_disconnect(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
         if (is_weak_callable(listener)) {
             SHARED_STORE_INT(&((WeakCallable *)listener)->state, LISTENER_GONE);
         }
-        if (signal_changed(self) < 0) {
-            status = -1;
-        }
+        signal_changed(self);
     }
     Py_XDECREF(listener);
     Py_XDECREF(listeners);
@@ -534,7 +524,7 @@ signal_get(PyObject *op, PyObject *instance, PyObject *Py_UNUSED(owner))
     }
     int status = mapping_find(table, ID_KEY, instance, &signal);
     if (UNLIKELY(status == 0)) {
-        signal = PyObject_CallMethod(op, "_make", "O", instance);
+        signal = PyObject_CallMethod(op, "_make", "(O)", instance);
         status = -1;
         if (signal != NULL) {
             Py_BEGIN_CRITICAL_SECTION(table);

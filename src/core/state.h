@@ -47,6 +47,10 @@ typedef struct {
     double last_walk_seconds, last_walk_end;
     MUTEX_FIELD(ephemeral_mutex)
 
+    /* refqueue.h */
+    PyObject *suspect_queues;          /* a list of the callbacks of those, or NULL */
+    MUTEX_FIELD(suspects_mutex)
+
     /* finalize.h */
     struct Finalizer *oldest, *newest; /* the registry: a list of owned references */
     Py_ssize_t finalizers_created;

@@ -90,6 +90,27 @@ is_temporary(PyObject *argument)
 #endif
 }
 
+/* The arguments of a vector call as a tuple and a dict; -1 with an exception set. */
+static int
+arguments_as_objects(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                     PyObject **positional, PyObject **keywords)
+{
+    *positional = PyTuple_New(nargs);
+    *keywords = *positional == NULL ? NULL : PyDict_New();
+    bool made = *keywords != NULL;
+    for (Py_ssize_t i = 0; made && i < nargs; i++) {
+        PyTuple_SET_ITEM(*positional, i, Py_NewRef(args[i]));
+    }
+    for (Py_ssize_t i = 0; made && kwnames != NULL && i < PyTuple_GET_SIZE(kwnames); i++) {
+        made = PyDict_SetItem(*keywords, PyTuple_GET_ITEM(kwnames, i), args[nargs + i]) == 0;
+    }
+    if (!made) {
+        Py_CLEAR(*positional);
+        Py_CLEAR(*keywords);
+    }
+    return made ? 0 : -1;
+}
+
 /* Death */
 
 /* The WeakCallable that a callback belongs to, as a new reference; NULL if it is gone, or about
@@ -278,6 +299,36 @@ parts_of(PyObject *callable, Parts *parts)
     return parts->name == NULL ? -1 : 0;
 }
 
+/* Is a function found in the class of an object, or in the object if that is a class? */
+static bool
+is_of_class(PyObject *object, PyObject *function)
+{
+    PyTypeObject *type = PyType_Check(object) ? (PyTypeObject *)object : Py_TYPE(object);
+    PyObject *name = optional_attribute(function, "__name__");
+    PyObject *found = name == NULL || !PyUnicode_Check(name) ? NULL : type_lookup(type, name);
+    bool is_of = found == function;
+    if (!is_of && found != NULL) {  /* of a class method */
+        PyObject *inner = optional_attribute(found, "__func__");
+        is_of = inner == function;
+        Py_XDECREF(inner);
+    }
+    Py_XDECREF(found);
+    Py_XDECREF(name);
+    PyErr_Clear();  /* then it is not found */
+    return is_of;
+}
+
+/* Does nobody hold a method's function but the method, the parts and other WeakCallables? */
+static bool
+is_lone(WeakCallable *self, Parts *parts)
+{
+    if (Py_REFCNT(self->function) == 1) {  /* the plain reference: no others have it */
+        return Py_REFCNT(parts->function) == 2;
+    }
+    return Py_REFCNT(parts->function) <= 1 + Py_REFCNT(self->function)
+           && !is_of_class(parts->object, parts->function);
+}
+
 /* Has the object keep a function that nobody else does: one made for this very method, as by
  * functools.partialmethod. It may refer to the object, without keeping it alive. */
 static int
@@ -313,6 +364,7 @@ callable_aim(WeakCallable *self, State *state, PyObject *callable, Parts *parts,
         if (function == NULL || parts_of(function, &inner) < 0) {
             Py_XDECREF(function);
             Py_XDECREF(inner.object);
+            Py_XDECREF(inner.function);
             return -1;
         }
         if (inner.kind != WHOLE) {
@@ -338,7 +390,7 @@ callable_aim(WeakCallable *self, State *state, PyObject *callable, Parts *parts,
     if (hold == METHODS_WEAKLY) {
         hold = parts->kind == WHOLE || !self->object_is_weak ? STRONGLY : WEAKLY;
     }
-    self->name = Py_XNewRef(parts->name);
+    Py_SETREF(self->name, Py_NewRef(parts->name));
     self->hash = hash_address(identity);
     if (parts->kind == METHOD) {
         self->function = part_new(parts->function, true, &self->function_is_weak);
@@ -363,8 +415,7 @@ callable_aim(WeakCallable *self, State *state, PyObject *callable, Parts *parts,
     if (partial != NULL && callable_take_arguments(self, partial) < 0) {
         return -1;
     }
-    /* The method has a reference to the function, and so have the parts. */
-    if (parts->kind == METHOD && self->function_is_weak && Py_REFCNT(parts->function) == 2
+    if (parts->kind == METHOD && self->function_is_weak && is_lone(self, parts)
         && callable_keep(self, state, parts) < 0) {
         return -1;
     }
@@ -394,6 +445,7 @@ callable_make_dead(PyTypeObject *type, WeakCallable *original, bool ignore_dead)
         self->function_is_weak = original->function_is_weak;
         self->hash = original->hash;
         self->name = Py_NewRef(original->name);
+        self->dead = 1;
         self->ignore_dead = ignore_dead;
     }
     return (PyObject *)self;
@@ -426,6 +478,7 @@ callable_make(PyTypeObject *type, PyObject *callable, PyObject *callback, Hold h
     }
     if (self != NULL) {
         self->vectorcall = callable_call;
+        self->name = Py_NewRef(parts.name);  /* first: gc.get_objects() shows what is half made */
         self->callback = callback == Py_None ? NULL : Py_NewRef(callback);
         self->ignore_dead = ignore_dead;
         if (callable_aim(self, state, target, &parts, hold) < 0) {
@@ -542,7 +595,9 @@ call_with_object(PyObject *object, PyObject *function, PyObject *name, PyObject 
                 return PyErr_NoMemory();
             }
         }
-        memcpy(stack + 1, args, total * sizeof(PyObject *));
+        if (total > 0) {  /* else there may be no array */
+            memcpy(stack + 1, args, total * sizeof(PyObject *));
+        }
     }
     stack[0] = object;
     result = function != NULL ? PyObject_Vectorcall(function, stack, nargs + 1, kwnames)
@@ -610,7 +665,7 @@ callable_is_alive(WeakCallable *self)
 
 /* Construction from Python */
 
-/* The options of the constructor; -1 with an exception set. */
+/* What `strong` says; -1 with an exception set. */
 static int
 parse_hold(PyObject *strong, Hold *hold)
 {
@@ -666,21 +721,13 @@ callable_vectorcall(PyObject *op, PyObject *const *args, size_t nargsf, PyObject
         result = callable_make(type, args[0], Py_None, WEAKLY, false);
     }
     else {
-        PyObject *positional = PyTuple_New(nargs), *keywords = NULL;
-        for (Py_ssize_t i = 0; positional != NULL && i < nargs; i++) {
-            PyTuple_SET_ITEM(positional, i, Py_NewRef(args[i]));
+        PyObject *positional, *keywords;
+        if (arguments_as_objects(args, nargs, kwnames, &positional, &keywords) < 0) {
+            return NULL;
         }
-        bool made = positional != NULL;
-        if (made && kwnames != NULL) {
-            keywords = PyDict_New();
-            made = keywords != NULL;
-            for (Py_ssize_t i = 0; made && i < PyTuple_GET_SIZE(kwnames); i++) {
-                made = PyDict_SetItem(keywords, PyTuple_GET_ITEM(kwnames, i), args[nargs + i]) == 0;
-            }
-        }
-        result = made ? callable_new(type, positional, keywords) : NULL;
-        Py_XDECREF(positional);
-        Py_XDECREF(keywords);
+        result = callable_new(type, positional, keywords);
+        Py_DECREF(positional);
+        Py_DECREF(keywords);
     }
     WeakCallable *self = (WeakCallable *)result;
     if (temporary && self != NULL && self->kind == WHOLE && self->strong == NULL

@@ -938,7 +938,8 @@ class Signal(SignalBase, Generic[P]):
     ) -> Any:
         if listener is None:
             options = {"weak": weak, "once": once, "priority": priority, "sender": sender}
-            return partial(self.connect, **options, **({} if via is None else {"via": via}))
+            # Not `connect`, which would warn that nobody holds the function yet.
+            return partial(self._connect, **options, via=via)
         died = self._died
         if died is None:
             died = self._died = WeakCallable(self._forget, if_dead="ignore")
