@@ -32,7 +32,6 @@ from support import (
 import weakly
 from weakly import Signal, WeakCallable, cached_method
 
-
 pytestmark = pytest.mark.skipif(
     PYPY, reason="the Python tables are tested so on CPython; each collection takes long here"
 )

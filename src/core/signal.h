@@ -490,6 +490,9 @@ signal_disconnect(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
     Py_XDECREF(listener);
     Py_XDECREF(listeners);
     Py_DECREF(key);
+    if (status == 0 && listeners != NULL) {  /* it may just be being connected again */
+        return signal_pass_on(op, self->state->str_disconnect, args, nargs, kwnames);
+    }
     return status < 0 ? NULL : PyBool_FromLong(status);
 }
 
@@ -631,7 +634,11 @@ static PyMethodDef signal_methods[] = {
     {"collect", FUNCTION(signal_collect), METH_FASTCALL | METH_KEYWORDS,
      "collect($self, /, *args, **kwargs)\n--\n\n"
      "Emit, and return the results of the listeners as a list, in the order of their calls."},
-    {"connect", FUNCTION(signal_connect), METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"connect", FUNCTION(signal_connect), METH_FASTCALL | METH_KEYWORDS,
+     "connect($self, listener=None, /, *, weak=None, once=False, priority=0, sender=None)\n--\n\n"
+     "Call a listener from the next emit on; return it. Without one: a decorator. O(1).\n\n"
+     "The options are those that `Signal` explains. Raises TypeError if the listener is not\n"
+     "callable, or if it or the sender is to be held weakly and cannot be."},
     {"disconnect", FUNCTION(signal_disconnect), METH_FASTCALL | METH_KEYWORDS,
      "disconnect($self, listener, /, *, sender=None)\n--\n\n"
      "Call a listener no more; return whether it was connected. O(1).\n\n"

@@ -33,7 +33,8 @@ from .references import (
     weak,
 )
 from .referents import Box, Bytearray, Dict, List, attribute, supports_weakrefs
-from .signals import Event, Signal, Stream
+from .signals import Signal
+from .streams import Event, Stream
 
 __version__ = "0.1.0"
 

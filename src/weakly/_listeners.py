@@ -12,7 +12,7 @@ from types import CodeType, CoroutineType, FunctionType, GenericAlias, MethodTyp
 from typing import Any, NoReturn, Self, cast
 from weakref import ref
 
-from ._tables import WeakIdKeyTable
+from ._tables import WeakIdKeyTable, WeakIdSetTable
 
 __all__ = ["SignalBase", "WeakCallable"]
 
@@ -80,8 +80,13 @@ _ALONE = (
 )
 
 
+_kept: WeakIdSetTable[Any] = WeakIdSetTable()  # functions that WeakCallables hold
+
+
 def _is_held(method: MethodType) -> bool:
-    """Whether somebody else than a method holds its function."""
+    """Whether somebody else than a method and other WeakCallables holds its function."""
+    if method.__func__ in _kept:
+        return False
     if _ALONE is not None:
         return _count_references(method) > _ALONE
     function, owner = method.__func__, method.__self__
@@ -205,6 +210,7 @@ class WeakCallable:
             return
         if isinstance(function, ref) and not _is_held(method):
             self._function = method.__func__
+            _kept.add(method.__func__)
         self._watch(subject)
 
     def _watch(self, subject: Any) -> None:
@@ -368,7 +374,11 @@ class SignalBase:
         return self
 
     def connect(self, listener: Any = None, /, **options: Any) -> Any:
-        """Connect a listener; see `Signal`."""
+        """Call a listener from the next emit on; return it. Without one: a decorator. O(1).
+
+        The options are those that `Signal` explains. Raises TypeError if the listener is not
+        callable, or if it or the sender is to be held weakly and cannot be.
+        """
         return self._connect(listener, **options)
 
     def disconnect(self, listener: Any, /, **options: Any) -> bool:
@@ -451,8 +461,8 @@ class SignalBase:
         if type(result) is CoroutineType:
             result.close()
             raise TypeError(
-                f"listener {listener!r} returned a coroutine: connect coroutine functions with "
-                "on_loop(), or call emit_async()"
+                f"{result!r} is a coroutine, which emit() and collect() do not await: use "
+                "emit_async(), or connect through on_loop()"
             )
         return result
 
@@ -473,7 +483,7 @@ class SignalBase:
         return table.setdefault(obj, self._make(obj)) if signal is None else signal
 
     def __set__(self, obj: Any, value: Any) -> NoReturn:
-        raise AttributeError("a signal cannot be assigned")
+        raise AttributeError(f"a signal of {type(obj).__name__!r} object cannot be assigned")
 
     def __delete__(self, obj: Any) -> NoReturn:
-        raise AttributeError("a signal cannot be deleted")
+        raise AttributeError(f"a signal of {type(obj).__name__!r} object cannot be deleted")

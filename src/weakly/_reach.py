@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from types import BuiltinMethodType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from types import (
+    BuiltinMethodType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, TypeAlias, cast
 
 __all__ = ["path_to"]
@@ -19,6 +26,8 @@ _LIMIT = 5_000  # objects, more than which are not looked at
 
 # These hold nothing, or nothing that is searched: modules, classes and numbers.
 _LEAVES = (ModuleType, type, str, bytes, int, float, complex, type(None))
+
+_DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
 
 _Edges: TypeAlias = Iterator[tuple[str, Any]]
 
@@ -38,7 +47,7 @@ def path_to(obj: object, roots: list[tuple[str, Any]]) -> str | None:
                 return path
             if next(seen) == _LIMIT:
                 return None
-            if id(one) not in found and not isinstance(one, _LEAVES):
+            if id(one) not in found and not issubclass(type(one), _LEAVES):
                 found[id(one)] = one
                 queue.append((path, one))
         if not queue:
@@ -49,18 +58,21 @@ def path_to(obj: object, roots: list[tuple[str, Any]]) -> str | None:
 
 def _edges(path: str, one: Any) -> _Edges:
     """What an object holds, each with the expression for it."""
+    # Not isinstance(), which believes, and so runs, a `__class__` of the object's own.
     for kinds, names in _ATTRIBUTES:
-        if isinstance(one, kinds):
+        if issubclass(type(one), kinds):
             for name in names:
                 yield f"{path}.{name}", getattr(one, name)
     for kinds, items in _ITEMS:
-        if isinstance(one, kinds):
+        if issubclass(type(one), kinds):
             with suppress(RuntimeError):  # another thread has changed it
                 yield from items(path, one)
-    with suppress(AttributeError):
-        for name, value in list(object.__getattribute__(one, "__dict__").items()):
-            yield f"{path}.{name}", value
     for cls in type(one).__mro__:
+        attributes = vars(cls).get("__dict__")
+        if isinstance(attributes, _DESCRIPTORS):  # and not a property of the class's own
+            with suppress(AttributeError, RuntimeError):
+                for name, value in list(cast(Any, dict).items(attributes.__get__(one))):
+                    yield f"{path}.{name}", value
         for name, slot in list(vars(cls).items()):
             if isinstance(slot, MemberDescriptorType) and name[:2] != "__":
                 with suppress(AttributeError):  # it is not set

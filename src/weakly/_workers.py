@@ -32,12 +32,13 @@ _Calls: TypeAlias = "SimpleQueue[_Call | None]"  # None ends who takes from it
 class Worker:
     """A daemon thread, which can be started from within a finalizer."""
 
-    __slots__ = ("_ident", "_name", "_over", "_run")
+    __slots__ = ("_ident", "_name", "_over", "_run", "_starter")
 
     def __init__(self, run: Callable[["Worker"], object], name: str) -> None:
         self._run = run
         self._name = name
         self._ident: int | None = None
+        self._starter: int | None = get_ident()  # who is still to start it
         self._over = allocate_lock()
         self._over.acquire()
 
@@ -45,6 +46,7 @@ class Worker:
         """Start it, once; False where that is not possible, as when the interpreter ends."""
         try:
             start_new_thread(self._begin, ())
+            self._starter = None
         except RuntimeError:
             self._over.release()
             return False
@@ -66,8 +68,8 @@ class Worker:
             self._over.release()
 
     def wait(self) -> None:
-        """Wait until it has ended, unless this is it."""
-        if not self.is_this_thread():
+        """Wait until it has ended, unless this is it, or is in the middle of starting it."""
+        if get_ident() not in (self._ident, self._starter):
             with self._over:
                 pass
 

@@ -97,8 +97,9 @@ class finalize(Finalizer, Generic[P, T_co]):
       could never die. They are searched to some depth, by identity, without running any code.
     - `executor` or `loop`: when `obj` dies the call is handed over, without waiting for any
       lock, and is made in a thread of the executor, or by the event loop. Where that takes it
-      no more, a thread of weakly's own makes it. What is called by hand or at exit is called in
-      place. The executor's threads must be in this process.
+      no more, a thread of weakly's own makes it; what it took and never made, as a loop that is
+      closed, is made at exit. What is called by hand or at exit is called in place. The
+      executor's threads must be in this process.
     - `in_child`: whether the finalizer lives on in a child that is forked, where a second
       process would do the same. By default it does, as in the standard library, but not if any
       of the other options is given. It is an attribute, too.
@@ -694,8 +695,10 @@ def _close_all() -> None:
         work, _ = _works.popitem()
         try:
             work.close(cancel=False)
-        except Exception as error:
+        except BaseException as error:  # such as SystemExit of a clean-up
             report(error, work.close)
+            if work.registered:
+                _works[work] = None  # the others are made
 
 
 def _after_fork() -> None:

@@ -12,7 +12,7 @@ come in between any two steps; only to connect a listener again takes a lock.
 
 from __future__ import annotations
 
-from collections import deque
+import os
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager, suppress
 from copy import deepcopy
@@ -33,6 +33,7 @@ from weakref import ref
 
 from ._implementation import SignalBase, WeakCallable
 from ._unraisable import report
+from .streams import Stream, feed
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
@@ -47,7 +48,7 @@ else:
 
     P = ParamSpec("P")
 
-__all__ = ["Event", "Signal", "Stream"]
+__all__ = ["Signal"]
 
 R = TypeVar("R")
 
@@ -164,6 +165,8 @@ class _Listener(WeakCallable[..., Any]):
             to.options.senders = None
         self.successor = to
         self._state = _ASK
+        if options is None and self.options is not None:  # it has been muted in between
+            to.need_options().mutes = self.options.mutes
 
     def hears(self) -> bool:
         """Whether there is anything that could be delivered to it."""
@@ -218,7 +221,18 @@ def _call_later(listener: _Listener) -> Any:
     return latest.target
 
 
-_tasks: set[Future[Any]] = set()  # loops do not keep the tasks that run in them
+# Loops do not keep the tasks that run in them. Those of a loop that was closed are never done.
+_tasks: dict[AbstractEventLoop, set[Future[Any]]] = {}
+
+
+def _tasks_of(loop: AbstractEventLoop) -> set[Future[Any]]:
+    tasks = _tasks.get(loop)
+    if tasks is None:
+        for other in [*_tasks]:
+            if other.is_closed():
+                _tasks.pop(other, None)
+        tasks = _tasks.setdefault(loop, set())
+    return tasks
 
 
 class _ViaLoop:
@@ -242,11 +256,14 @@ class _ViaLoop:
         result = None if target is None else target(*args, **kwargs)
         if isinstance(result, Coroutine):
             task: Future[Any] = self._loop.create_task(cast(Any, result))
-            _tasks.add(task)
+            _tasks_of(self._loop).add(task)
             task.add_done_callback(self._finish)
 
     def _finish(self, task: Future[Any]) -> None:
-        _tasks.discard(task)
+        tasks = _tasks_of(self._loop)
+        tasks.discard(task)
+        if not tasks:
+            _tasks.pop(self._loop, None)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._loop.call_exception_handler(
@@ -321,154 +338,6 @@ class Delivery(Generic[P]):
         return cast(Any, self._signal).connect(listener, via=self._via, **options)
 
 
-# Streams
-
-
-class Event(tuple[Any, ...]):
-    """What a stream gives for one emit: the positional arguments, as a tuple."""
-
-    kwargs: dict[str, Any]
-    """the keyword arguments"""
-    sender: Any
-    """who emitted it, if known"""
-
-    def __new__(
-        cls, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None, sender: Any = None
-    ) -> Self:
-        self = super().__new__(cls, args)
-        self.kwargs = {} if kwargs is None else kwargs
-        self.sender = sender
-        return self
-
-    def __repr__(self) -> str:
-        shown = [repr(argument) for argument in self]
-        shown += [f"{name}={value!r}" for name, value in self.kwargs.items()]
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
-def _resolve(future: Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-class Stream:
-    """The events of a signal, for `async for`; made by `Signal.stream`.
-
-    The signal holds it weakly: it goes with its last consumer. Any number of tasks, in any
-    loops, can take from it, each event goes to one of them. After `close()`, or when the
-    signal goes or disconnects all, it gives the events that are there already, and ends.
-
-    All operations are thread-safe; to put and to take an event is O(1).
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "_closed",
-        "_counting",
-        "_dropped",
-        "_events",
-        "_maxsize",
-        "_overflow",
-        "_source",
-        "_waiters",
-    )
-    _source: ref[Any]  # the signal
-
-    def __init__(self, signal: Signal[...], maxsize: int, overflow: str) -> None:
-        if overflow not in ("drop_oldest", "drop_newest", "error"):
-            raise ValueError(
-                f"overflow must be 'drop_oldest', 'drop_newest' or 'error', not {overflow!r}"
-            )
-        if maxsize < 1:
-            raise ValueError(f"maxsize must be at least 1, not {maxsize!r}")
-        self._maxsize = maxsize
-        self._overflow = overflow
-        self._events: deque[Event] = deque()
-        self._waiters: dict[Future[None], AbstractEventLoop] = {}
-        self._closed = False
-        self._dropped = 0
-        self._counting = RLock()
-        self._source = ref(signal, cast(Any, WeakCallable(self._end, if_dead="ignore")))
-        cast(Any, signal).connect(self._put, via=_feed)
-
-    @property
-    def dropped(self) -> int:
-        """how many events were lost because there was no room"""
-        return self._dropped
-
-    def _put(self, event: Event) -> None:
-        events = self._events
-        events.append(event)
-        if len(events) > self._maxsize:
-            try:
-                # Not under the lock: what is dropped here may run any code as it goes.
-                _ = events.popleft() if self._overflow == "drop_oldest" else events.pop()
-            except IndexError:  # all was taken meanwhile
-                pass
-            else:
-                with self._counting:
-                    self._dropped += 1
-                if self._overflow == "error":
-                    from asyncio import QueueFull  # takes long, and whoever waits has it
-
-                    raise QueueFull(f"the stream has {self._maxsize} events waiting")
-        self._wake()
-
-    def _wake(self) -> None:
-        waiters = self._waiters
-        while waiters:
-            try:
-                future, loop = waiters.popitem()
-            except KeyError:
-                return
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_resolve, future)
-
-    def _end(self, _: object = None) -> None:
-        self._closed = True
-        self._wake()
-
-    def close(self) -> None:
-        """Disconnect it from the signal: it ends after the events that are there already."""
-        signal = self._source()
-        if signal is not None:
-            signal.disconnect(self._put)
-        self._end()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        from asyncio import get_running_loop
-
-        while True:
-            closed = self._closed  # before the look whether anything is left
-            try:
-                return self._events.popleft()
-            except IndexError:
-                pass
-            if closed:
-                raise StopAsyncIteration
-            loop = get_running_loop()
-            future: Future[None] = loop.create_future()
-            self._waiters[future] = loop
-            try:
-                if not self._events and not self._closed:  # nothing came since
-                    await future
-            finally:
-                self._waiters.pop(future, None)
-
-
-def _feed(
-    listener: _Listener,
-    target: Callable[[Event], None],
-    sender: object,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> None:
-    target(Event(args, kwargs, sender))
-
-
 # Signals
 
 
@@ -501,36 +370,61 @@ async def _wait_for(
     """
     from asyncio import ALL_COMPLETED, FIRST_EXCEPTION, CancelledError, ensure_future, wait
 
-    tasks = [ensure_future(each.awaitable) for each in waiting]
-    for each, task in zip(waiting, tasks, strict=True):
-        each.task = task
-    interrupted = True
     fatal: BaseException | None = None
+    error: BaseException | None = None
+    tasks: list[Future[Any]] = []
+    cancelled: set[Future[Any]] = set()
     try:
-        await wait(tasks, return_when=FIRST_EXCEPTION if stop_at_error else ALL_COMPLETED)
-        interrupted = False
-    finally:
-        running = [task for task in tasks if not task.done()]
-        for task in running:
-            task.cancel()
-        if running:
-            await wait(running)
-        for each, task in zip(waiting, tasks, strict=True):
+        for each in waiting:
+            each.task = task = ensure_future(each.awaitable)
+            tasks.append(task)
+        try:
+            await wait(tasks, return_when=FIRST_EXCEPTION if stop_at_error else ALL_COMPLETED)
+        except CancelledError as interruption:
+            fatal = interruption
+        while running := [task for task in tasks if not task.done()]:
+            cancelled.update(running)
+            for task in running:
+                task.cancel()
+            try:
+                await wait(running)
+            except CancelledError as interruption:  # so they are, again, and waited for still
+                fatal = interruption
+        # What stopped the others comes before what they say to that.
+        for each, task in sorted(zip(waiting, tasks, strict=True), key=lambda x: x[1] in cancelled):
             if task.cancelled():
-                error = None if task in running else CancelledError()
+                error = None if task in cancelled else CancelledError()
             else:
                 error = task.exception()
                 if error is None:
                     results[each.place] = task.result()
-            if isinstance(error, Exception) and (interrupted or not stop_at_error):
-                errors.append((each.listener, error))
-            elif fatal is None:
+            if error is None:
+                continue
+            if fatal is None and (stop_at_error or not isinstance(error, Exception)):
                 fatal = error
-    return fatal
+            else:
+                errors.append((each.listener, error))
+        return fatal
+    except GeneratorExit:  # nobody can wait for them any more
+        with suppress(RuntimeError):  # the loop is closed
+            for task in tasks:
+                task.cancel()
+        raise
+    finally:  # they refer to this frame
+        fatal = error = None
 
 
 # To connect a listener again takes several steps. Re-entrant, as finalizers may come in between.
 _replacing = RLock()
+
+
+def _after_fork() -> None:
+    global _replacing
+    _replacing = RLock()  # a thread that is not in the child may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Blocked:
@@ -937,9 +831,10 @@ class Signal(SignalBase, Generic[P]):
         via: _Via | None = None,
     ) -> Any:
         if listener is None:
-            options = {"weak": weak, "once": once, "priority": priority, "sender": sender}
             # Not `connect`, which would warn that nobody holds the function yet.
-            return partial(self._connect, **options, via=via)
+            return partial(
+                self._connect, weak=weak, once=once, priority=priority, sender=sender, via=via
+            )
         died = self._died
         if died is None:
             died = self._died = WeakCallable(self._forget, if_dead="ignore")
@@ -999,10 +894,7 @@ class Signal(SignalBase, Generic[P]):
             senders.add(sender)
 
     def _find(self, listener: Any) -> _Listener | None:
-        try:
-            key: Any = WeakCallable(listener)
-        except TypeError:  # cannot be weakly referenced
-            key = WeakCallable(listener, strong=True)
+        key: Any = WeakCallable(listener, strong=True)  # as that takes any callable
         while True:
             moves = self._moves
             found = self._listeners.get(key)
@@ -1014,16 +906,18 @@ class Signal(SignalBase, Generic[P]):
     def _disconnect(self, listener: Any, /, *, sender: object = None) -> bool:
         if sender is not None:
             return self._disconnect_sender(listener, sender)
-        try:
-            key: Any = WeakCallable(listener)
-        except TypeError:  # cannot be weakly referenced
-            key = WeakCallable(listener, strong=True)
-        found = self._listeners.pop(key, None)
-        if found is None:
-            return False
-        found._state = _GONE
-        self._cell = [None]
-        return True
+        key: Any = WeakCallable(listener, strong=True)  # as that takes any callable
+        while True:
+            moves = self._moves
+            found = self._listeners.pop(key, None)
+            if found is not None:
+                found._state = _GONE
+                self._cell = [None]
+                return True
+            if self._moving == key:  # it is just being connected again, which comes after this
+                return True
+            if moves == self._moves:
+                return False
 
     def _disconnect_sender(self, listener: Any, sender: object) -> bool:
         found = self._find(listener)
@@ -1041,7 +935,7 @@ class Signal(SignalBase, Generic[P]):
             self._forget(cast(Any, listener))
             options = cast(_Listener, listener).options
             target: Any = listener.target
-            if options is not None and options.via is _feed and target is not None:
+            if options is not None and options.via is feed and target is not None:
                 target.__self__.close()
 
     def is_connected(self, listener: Callable[P, Any], /) -> bool:
@@ -1075,16 +969,17 @@ class Signal(SignalBase, Generic[P]):
 
         Raises ValueError if one of them is not connected.
         """
-        return _Muted([self._mutes_of(listener) for listener in listeners])
+        return _Muted([mutes for each in listeners for mutes in self._mutes_of(each)])
 
-    def _mutes_of(self, listener: Callable[P, Any]) -> list[None]:
-        while True:
-            found = self._find(listener)
-            if found is None:
-                raise ValueError(f"{listener!r} is not connected, so it cannot be muted")
-            mutes = found.need_options().mutes
-            if self._find(listener) is found:  # if it was connected anew, the new one has its own
-                return mutes
+    def _mutes_of(self, listener: Callable[P, Any]) -> list[list[None]]:
+        found = self._find(listener)
+        if found is None:
+            raise ValueError(f"{listener!r} is not connected, so it cannot be muted")
+        every = [found.need_options().mutes]
+        while found.successor is not None:  # it is just being connected again
+            found = found.successor
+            every.append(found.need_options().mutes)
+        return every
 
     # Elsewhere and later
 
