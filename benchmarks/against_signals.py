@@ -59,7 +59,8 @@ class Package:
             title = f"{self.name} {version(self.name)}"
         except PackageNotFoundError:
             title = f"{self.name} {weakly.__version__}"
-        found = find_spec(f"{self.module}._signal") if self.name == "psygnal" else None
+        is_psygnal = self.name == "psygnal" and find_spec("psygnal") is not None
+        found = find_spec("psygnal._signal") if is_psygnal else None
         compiled = found is not None and not str(found.origin).endswith(".py")
         return f"{title} (compiled)" if compiled else title
 

@@ -1,8 +1,12 @@
 """A test for each bug that was found by reading rather than by the other tests."""
 
 import contextlib
+import functools
 import gc
+import sys
 import time
+import types
+import warnings
 import weakref
 from typing import Any
 
@@ -10,7 +14,15 @@ import pytest
 from support import PYPY, Member, check_runs, gc_collect_harder, let_die, run_python
 
 import weakly
-from weakly import EphemeronDictionary, IdRef, WeakKeyDictionary, WeakSet, WeakValueDictionary
+from weakly import (
+    EphemeronDictionary,
+    IdRef,
+    Signal,
+    WeakCallable,
+    WeakKeyDictionary,
+    WeakSet,
+    WeakValueDictionary,
+)
 
 needs_hooks = pytest.mark.skipif(not hasattr(gc, "callbacks"), reason="no hooks of the collector")
 
@@ -481,3 +493,172 @@ def test_a_cache_that_a_finalizer_saves_has_no_invisible_entries() -> None:
     let_die()
     assert len(cache) == len(list(cache.items()))
     cache._check()
+
+
+# --- WeakCallable, Signal, ReferenceQueue
+
+
+def test_a_function_made_for_a_method_is_kept_by_each_weak_callable() -> None:
+    """Only the first kept it: the second died with the first."""
+
+    class Own:
+        pass
+
+    def call_once(signal: Any) -> list[Any]:
+        results = signal.collect()
+        return [result for result in results if result == "called"]
+
+    obj = Own()
+    method = types.MethodType(lambda self: "called", obj)
+    first, second = WeakCallable(method), WeakCallable(method)
+    copied = WeakCallable(second)
+    one, other = Signal(), Signal()
+    one.connect(method)
+    one.connect(method, priority=1)  # connected again
+    other.connect(method)
+    del method
+    gc.collect()
+    del first
+    gc.collect()
+    assert second() == "called"
+    del second
+    gc.collect()
+    assert copied() == "called"
+    del copied
+    assert call_once(one) == ["called"]
+    one.disconnect_all()
+    gc.collect()
+    assert call_once(other) == ["called"]
+    died = weakref.ref(obj)
+    del obj
+    gc_collect_harder()
+    assert died() is None
+    assert not other.has_listeners
+
+
+def test_a_weak_callable_that_is_half_made() -> None:
+    """Seen by the collector's list, it had no name to be shown with, which crashed."""
+    seen: list[Any] = []
+
+    class Callable:
+        def __call__(self) -> None:
+            pass
+
+        @property
+        def __self__(self) -> Any:
+            for each in gc.get_objects():
+                if type(each) is WeakCallable:
+                    seen.append(repr(each))
+                    with contextlib.suppress(ReferenceError):
+                        each()
+            raise AttributeError
+
+    inner = functools.partial(Callable())
+    weak = WeakCallable(inner)
+    assert weak.target is inner
+    assert seen or PYPY or weakly.implementation == "python"
+
+
+@pytest.mark.skipif(not hasattr(sys, "getrefcount"), reason="counts references")
+def test_a_failed_weak_callable_holds_nothing() -> None:
+    """The function of a partial's method was never released."""
+
+    class Fails:
+        def __call__(self, *args: Any) -> None:
+            pass
+
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError
+
+    fails, obj = Fails(), Member("self")
+    partial = functools.partial(types.MethodType(fails, obj))
+    before = sys.getrefcount(fails)
+    for _ in range(50):
+        with contextlib.suppress(RuntimeError):
+            WeakCallable(partial)
+    gc.collect()
+    assert sys.getrefcount(fails) < before + 10
+
+
+def test_a_decorated_weak_listener_needs_no_warning() -> None:
+    """The function was held by nobody yet when the decorator was called."""
+    signal = Signal()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+
+        @signal.connect(weak=True)
+        def listener() -> str:
+            return "heard"
+
+    assert signal.collect() == ["heard"]
+    assert listener() == "heard"
+
+
+def test_a_signal_of_instances_that_are_tuples() -> None:
+    """The instance was taken for the arguments of the function that makes its signal."""
+    try:
+
+        class Pair(tuple[int, int]):
+            __slots__ = ("__weakref__",)
+            changed = Signal[int]()
+
+    except TypeError:
+        pytest.skip("tuples cannot be weakly referenced before 3.15")
+    pair = Pair((1, 2))
+    heard: list[int] = []
+    pair.changed.connect(heard.append)
+    pair.changed.emit(5)
+    assert heard == [5]
+
+
+def test_an_interrupt_while_a_listener_is_looked_at() -> None:
+    """It was taken for "cannot be referenced so", and the listener was looked at again."""
+    asked: list[int] = []
+
+    class Callable:
+        def __call__(self) -> None:
+            pass
+
+        @property
+        def __self__(self) -> Any:
+            asked.append(1)
+            raise KeyboardInterrupt
+
+    signal = Signal()
+    signal.connect(bool)
+    with pytest.raises(KeyboardInterrupt):
+        signal.connect(Callable())
+    assert len(asked) == 1
+    assert len(signal.collect()) == 1
+
+
+@pytest.mark.skipif(PYPY, reason="what a finalizer finds there may be dead already")
+def test_somebody_waits_for_a_death_whose_callback_is_skipped() -> None:
+    """Nobody was woken by the death of what a finalizer had tracked during a collection."""
+    check_runs("""
+        import gc, threading
+        from weakly import ReferenceQueue
+
+        queue = ReferenceQueue()
+
+        class Other:
+            pass
+
+        class Node:
+            def __init__(self):
+                self.me, self.other = self, Other()
+                self.other.node = self
+
+            def __del__(self):
+                queue.track(self.other, "other")
+
+        taken = []
+        thread = threading.Thread(target=lambda: taken.append(queue.get()), daemon=True)
+        thread.start()
+        thread.join(0.2)  # for it to wait
+        Node()
+        gc.collect()
+        gc.collect()
+        thread.join(10)
+        assert taken == ["other"], taken
+    """)

@@ -9,6 +9,7 @@ and who removes something from a dict is the one whose business it is from then 
 # pyright: reportPrivateUsage=false
 # The two classes are one thing.
 
+import gc
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -76,6 +77,9 @@ class ReferenceQueueBase:
         tracked._token = token
         if _callback_may_be_skipped():
             self._suspects[id(tracked)] = tracked
+            _suspicious[id(self)] = tracked._queue
+            if _after_collection not in gc.callbacks:
+                gc.callbacks.append(_after_collection)
         self._tracked[id(tracked)] = tracked
         return tracked
 
@@ -156,6 +160,19 @@ class ReferenceQueueBase:
         for key, waker in list(self._wakers.items()):
             assert key == id(waker)
             assert callable(waker)
+
+
+_suspicious: dict[int, "ref[ReferenceQueueBase]"] = {}  # queues that have suspects, by id
+
+
+def _after_collection(phase: str, info: object) -> None:
+    """Has those woken who wait for a death that nobody told of."""
+    if phase == "stop":
+        for key, reference in list(_suspicious.items()):
+            _suspicious.pop(key, None)
+            queue = reference()
+            if queue is not None:
+                queue._look_at_suspects()  # pyright: ignore[reportPrivateUsage]  # of this module
 
 
 def _died(tracked: Any) -> None:
