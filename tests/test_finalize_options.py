@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -461,6 +462,32 @@ def test_check_runs_no_code_of_users() -> None:
     finalizer.detach()
     (message,) = reaching(hostile, keywords_of_none, 1, some[1])
     assert "args[1]['x'] is obj" in message
+
+
+class OtherClass:
+    @property
+    def __class__(self) -> Any:  # type: ignore[override]  # it is one to be had
+        raise AssertionError("called")
+
+
+class OtherDictionary:
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]  # it is one to be had
+        raise AssertionError("called")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(functools.partial(Mock, spec=dict), id="dict"),
+        pytest.param(functools.partial(Mock, spec=list), id="list"),
+        pytest.param(OtherClass, id="__class__"),
+        pytest.param(OtherDictionary, id="__dict__"),
+    ],
+)
+def test_check_asks_nobody_what_they_are(make: Callable[[], Any]) -> None:
+    """What a mock or a property said of the class, or of the attributes, was believed, and run."""
+    assert reaching(Member(1), keywords_of_none, make()) == []
 
 
 def keywords_of_none(*args: Any) -> None:

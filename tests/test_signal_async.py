@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import gc
 import itertools
 import threading
@@ -73,14 +74,14 @@ def idle_loop() -> Iterator[Any]:
     loop.close()
 
 
+async def turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 def turn(loop: Any) -> None:
     """Runs what is due, tasks to their end."""
-
-    async def wait() -> None:
-        for _ in range(5):
-            await asyncio.sleep(0)
-
-    loop.run_until_complete(asyncio.wait_for(wait(), TIMEOUT))
+    loop.run_until_complete(asyncio.wait_for(turns(), TIMEOUT))
 
 
 @pytest.fixture
@@ -328,6 +329,30 @@ def test_a_coroutine_that_stops_all() -> None:
     assert heard in ([], ["ended"])
 
 
+def test_the_error_that_stops_all_is_raised(unraisable: list[Any]) -> None:
+    """Raised was what a listener before it said to being cancelled, and the first was lost."""
+    signal = Signal(on_error="stop")
+
+    @signal.connect
+    async def answers() -> None:
+        try:
+            await asyncio.sleep(TIMEOUT)
+        except asyncio.CancelledError:
+            raise KeyError from None
+
+    @signal.connect
+    async def fails() -> None:
+        await turns()
+        raise ZeroDivisionError
+
+    async def send() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await signal.emit_async()
+
+    run(send())
+    assert [each.type for each in unraisable] == [KeyError]
+
+
 def test_cancelling_emit_async_cancels_its_listeners() -> None:
     signal = Signal()
     ended: list[Any] = []
@@ -376,6 +401,78 @@ def test_cancelling_emit_async_before_it_begins() -> None:
         run(cancel())
         gc_collect_harder()
     assert obj.heard == []
+
+
+def test_cancelling_emit_async_again_waits_for_its_listeners() -> None:
+    """Cancelled a second time, it was over while its listeners still ran."""
+    signal = Signal()
+    enough, ended = asyncio.Event(), []
+
+    @signal.connect
+    async def stubborn() -> None:
+        while not enough.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await enough.wait()
+        ended.append("stubborn")
+
+    async def cancel() -> None:
+        task = asyncio.ensure_future(signal.emit_async())
+        try:
+            for _ in range(3):
+                await turns()
+                task.cancel()
+            await turns()
+            assert not task.done()
+        finally:
+            enough.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended == ["stubborn"]
+
+    run(cancel())
+
+
+def waits_for_ever(ended: list[str]) -> Any:
+    async def listener() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended.append("listener")
+
+    return listener
+
+
+def test_emit_async_closed_while_it_waits() -> None:
+    """It went on to wait for its listeners, which a coroutine that is closed must not."""
+    signal = Signal()
+    ended: list[str] = []
+    signal.connect(waits_for_ever(ended))
+
+    async def close() -> None:
+        coroutine = signal.emit_async()
+        coroutine.send(None)
+        await turns()
+        coroutine.close()
+        await turns()
+        assert ended == ["listener"]
+
+    run(close())
+
+
+@pytest.mark.skipif(PYPY, reason="coroutines that are collected are not closed there")
+def test_emit_async_of_a_loop_that_was_closed() -> None:
+    """Its end, when it was collected, was a RuntimeError that nobody could catch."""
+    signal = Signal()
+    ended: list[str] = []
+    signal.connect(waits_for_ever(ended))
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: None)  # of tasks that have not ended
+    task = loop.create_task(signal.emit_async())
+    turn(loop)
+    loop.close()
+    del task, loop
+    gc_collect_harder()
+    assert ended == ["listener"]
 
 
 def test_emit_async_never_awaited() -> None:
@@ -563,6 +660,27 @@ def test_tasks_of_listeners_are_kept_until_they_are_done(loop: Any) -> None:
     assert future is not None
     loop.call_soon_threadsafe(future.set_result, None)
     wait_until(lambda: heard == ["begins", "ends"])
+
+
+def test_tasks_of_closed_loops_do_not_stay() -> None:
+    """They did, with the loop and the listener's object; now until another loop has one."""
+
+    class Waiting:
+        async def wait(self) -> None:
+            await asyncio.get_running_loop().create_future()
+
+    died: list[Any] = []
+    for _ in range(3):
+        signal, obj, loop = Signal(), Waiting(), asyncio.new_event_loop()
+        loop.set_exception_handler(lambda loop, context: None)  # of tasks that have not ended
+        signal.on_loop(loop).connect(obj.wait)
+        signal.emit()
+        turn(loop)
+        loop.close()
+        died.append((weakref.ref(obj), weakref.ref(loop)))
+        del signal, obj, loop
+    gc_collect_harder()
+    assert [(obj(), loop()) for obj, loop in died[:-1]] == [(None, None)] * 2
 
 
 @pytest.mark.parametrize("coroutine", [False, True])
@@ -913,6 +1031,23 @@ def test_events() -> None:
         assert event == ()
         assert event.sender is None
         assert repr(event)
+
+    run(consume())
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["emit", "emit_async"])
+def test_the_keywords_of_an_event_are_its_own(later: bool) -> None:
+    """They were the emission's: who changed them changed what others were called with."""
+    signal = Signal()
+
+    async def consume() -> None:
+        first, second = signal.stream(), signal.stream()
+        if later:
+            await signal.emit_async(x=1)
+        else:
+            signal.emit(x=1)
+        (await anext(first)).kwargs.clear()
+        assert (await anext(second)).kwargs == {"x": 1}
 
     run(consume())
 

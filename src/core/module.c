@@ -58,9 +58,7 @@ core_exec(PyObject *module)
     State *state = state_of_module(module);
     PyTypeObject *ref_type = &_PyWeakref_RefType;
     if ((state->str_missing = PyUnicode_InternFromString("__missing__")) == NULL
-        || (state->str_deliver = PyUnicode_InternFromString("_deliver")) == NULL
-        || (state->str_connect = PyUnicode_InternFromString("_connect")) == NULL
-        || (state->str_disconnect = PyUnicode_InternFromString("_disconnect")) == NULL
+        || signal_init_names(state) < 0
         || (state->finalizer_options = finalizer_option_names()) == NULL
         || (state->id_ref_type = add_type(module, &id_ref_spec, ref_type, true)) == NULL
         || (state->keyed_ref_type = add_type(module, &keyed_ref_spec, ref_type, true)) == NULL
@@ -158,9 +156,9 @@ core_free(void *module)
     Py_CLEAR(state->cache_info_type);
     Py_CLEAR(state->partial_type);
     Py_CLEAR(state->str_missing);
-    Py_CLEAR(state->str_deliver);
-    Py_CLEAR(state->str_connect);
-    Py_CLEAR(state->str_disconnect);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(state->signal_names); i++) {
+        Py_CLEAR(state->signal_names[i]);
+    }
     Py_CLEAR(state->finalizer_options);
     Py_CLEAR(state->suspect_queues);
 }

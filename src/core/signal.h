@@ -15,6 +15,29 @@
 
 #include "weakcallable.h"
 
+/* The methods of the Python classes that are called from here. Their names are interned: the
+ * interpreter looks up a string anew that it does not know, and keeps it for a while. */
+typedef enum {
+    CHECK_CALL, CONNECT, DELIVER, DISCONNECT, FAILED, FORGET, INTERRUPTED, MAKE, REFRESH,
+} SignalName;
+
+static int
+signal_init_names(State *state)
+{
+    static const char *const names[] = {
+        "_check_call", "_connect", "_deliver", "_disconnect", "_failed", "_forget",
+        "_interrupted", "_make", "_refresh",
+    };
+    _Static_assert(Py_ARRAY_LENGTH(names) == Py_ARRAY_LENGTH(state->signal_names), "all of them");
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
+        state->signal_names[i] = PyUnicode_InternFromString(names[i]);
+        if (state->signal_names[i] == NULL) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* What _arity says besides a number of positional arguments. */
 enum { ARITY_ANY = -1, ARITY_ASK = -2 };
 
@@ -126,7 +149,8 @@ listener_deliver(Emission *emission, PyObject *listener)
     if (emission_arguments(emission, &args, &kwargs) == 0) {
         PyObject *all[] = {listener, (PyObject *)emission->signal,
                            sender == NULL ? Py_None : sender, args, kwargs};
-        result = PyObject_VectorcallMethod(emission->signal->state->str_deliver, all, 5, NULL);
+        result = PyObject_VectorcallMethod(emission->signal->state->signal_names[DELIVER], all,
+                                           5, NULL);
         Py_DECREF(args);
         Py_DECREF(kwargs);
     }
@@ -187,7 +211,7 @@ signal_snapshot(Signal *self)
     Py_XDECREF(cell);
     if (UNLIKELY(snapshot == NULL || !PyTuple_CheckExact(snapshot))) {
         Py_XDECREF(snapshot);
-        snapshot = PyObject_CallMethod((PyObject *)self, "_refresh", NULL);
+        snapshot = PyObject_CallMethodNoArgs((PyObject *)self, self->state->signal_names[REFRESH]);
         if (snapshot != NULL && !PyTuple_CheckExact(snapshot)) {
             Py_CLEAR(snapshot);
             PyErr_SetString(PyExc_TypeError, "_refresh() must return a tuple");
@@ -214,7 +238,8 @@ emission_send(Emission *emission, Signal *signal, PyObject *snapshot)
                                   emission->nargsf | PY_VECTORCALL_ARGUMENTS_OFFSET,
                                   emission->kwnames);
             if (UNLIKELY(result == NULL) && !PyErr_Occurred()) {  /* dead */
-                result = PyObject_CallMethod((PyObject *)signal, "_forget", "O", listener);
+                result = PyObject_CallMethodOneArg((PyObject *)signal,
+                                                   signal->state->signal_names[FORGET], listener);
                 Py_XDECREF(result);
                 status = result == NULL ? -1 : 0;
                 continue;
@@ -279,8 +304,9 @@ signal_emit_all(Signal *self, PyObject *sender, PyObject *const *args, Py_ssize_
     if (UNLIKELY(arity != ARITY_ANY && (arity != nargs || kwnames != NULL))) {
         PyObject *positional, *keywords, *result = NULL;
         if (emission_arguments(&emission, &positional, &keywords) == 0) {
-            result = PyObject_CallMethod((PyObject *)self, "_check_call", "OO", positional,
-                                         keywords);
+            result = PyObject_CallMethodObjArgs((PyObject *)self,
+                                                self->state->signal_names[CHECK_CALL],
+                                                positional, keywords, NULL);
             Py_DECREF(positional);
             Py_DECREF(keywords);
         }
@@ -300,9 +326,10 @@ signal_emit_all(Signal *self, PyObject *sender, PyObject *const *args, Py_ssize_
     }
     if (UNLIKELY(emission.errors != NULL)) {
         PyObject *error = status < 0 ? error_take() : NULL;
-        PyObject *result = PyObject_CallMethod((PyObject *)self,
-                                               error == NULL ? "_failed" : "_interrupted", "O",
-                                               emission.errors);
+        SignalName name = error == NULL ? FAILED : INTERRUPTED;
+        PyObject *result = PyObject_CallMethodOneArg((PyObject *)self,
+                                                     self->state->signal_names[name],
+                                                     emission.errors);
         status = result == NULL ? -1 : 0;
         Py_XDECREF(result);
         if (error != NULL) {
@@ -459,7 +486,7 @@ signal_connect(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
             }
         }
     }
-    return signal_pass_on(op, self->state->str_connect, args, nargs, kwnames);
+    return signal_pass_on(op, self->state->signal_names[CONNECT], args, nargs, kwnames);
 }
 
 /* disconnect(listener, /, *, sender=None) */
@@ -468,7 +495,7 @@ signal_disconnect(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
 {
     Signal *self = (Signal *)op;
     if (nargs != 1 || kwnames != NULL) {
-        return signal_pass_on(op, self->state->str_disconnect, args, nargs, kwnames);
+        return signal_pass_on(op, self->state->signal_names[DISCONNECT], args, nargs, kwnames);
     }
     /* Held strongly, as that takes any callable. */
     PyObject *key = callable_make(self->state->weak_callable_type, args[0], Py_None, STRONGLY,
@@ -491,7 +518,7 @@ signal_disconnect(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObjec
     Py_XDECREF(listeners);
     Py_DECREF(key);
     if (status == 0 && listeners != NULL) {  /* it may just be being connected again */
-        return signal_pass_on(op, self->state->str_disconnect, args, nargs, kwnames);
+        return signal_pass_on(op, self->state->signal_names[DISCONNECT], args, nargs, kwnames);
     }
     return status < 0 ? NULL : PyBool_FromLong(status);
 }
@@ -527,7 +554,7 @@ signal_get(PyObject *op, PyObject *instance, PyObject *Py_UNUSED(owner))
     }
     int status = mapping_find(table, ID_KEY, instance, &signal);
     if (UNLIKELY(status == 0)) {
-        signal = PyObject_CallMethod(op, "_make", "(O)", instance);
+        signal = PyObject_CallMethodOneArg(op, self->state->signal_names[MAKE], instance);
         status = -1;
         if (signal != NULL) {
             Py_BEGIN_CRITICAL_SECTION(table);

@@ -28,9 +28,7 @@ typedef struct {
     PyObject *cache_info_type;         /* functools' named tuple */
     PyObject *partial_type;            /* functools' */
     PyObject *str_missing;             /* "__missing__" */
-    PyObject *str_deliver;             /* "_deliver" */
-    PyObject *str_connect;             /* "_connect" */
-    PyObject *str_disconnect;          /* "_disconnect" */
+    PyObject *signal_names[9];         /* signal.h: SignalName */
     PyObject *finalizer_options;       /* a tuple of names */
 
     /* collector.h */

@@ -65,11 +65,22 @@ is_weak_callable(PyObject *object)
     return type != NULL;
 }
 
+/* As PyObject_GetAttrString(), with a name that is interned: the interpreter keeps a while the
+ * names that it looks up in types. */
+static PyObject *
+attribute_of(PyObject *object, const char *name)
+{
+    PyObject *interned = PyUnicode_InternFromString(name);
+    PyObject *value = interned == NULL ? NULL : PyObject_GetAttr(object, interned);
+    Py_XDECREF(interned);
+    return value;
+}
+
 /* As getattr(object, name, None), but with NULL for None; no exception set if there is none. */
 static PyObject *
 optional_attribute(PyObject *object, const char *name)
 {
-    PyObject *value = PyObject_GetAttrString(object, name);
+    PyObject *value = attribute_of(object, name);
     if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
     }
@@ -343,8 +354,8 @@ callable_keep(WeakCallable *self, State *state, Parts *parts)
 static int
 callable_take_arguments(WeakCallable *self, PyObject *partial)
 {
-    self->args = PyObject_GetAttrString(partial, "args");
-    PyObject *keywords = self->args == NULL ? NULL : PyObject_GetAttrString(partial, "keywords");
+    self->args = attribute_of(partial, "args");
+    PyObject *keywords = self->args == NULL ? NULL : attribute_of(partial, "keywords");
     self->kwargs = keywords == NULL ? NULL : PyDict_Copy(keywords);
     Py_XDECREF(keywords);
     return self->kwargs == NULL ? -1 : 0;
@@ -360,7 +371,7 @@ callable_aim(WeakCallable *self, State *state, PyObject *callable, Parts *parts,
     PyObject *partial = NULL, *identity = parts->object;
     if (parts->kind == WHOLE && Py_IS_TYPE(callable, (PyTypeObject *)state->partial_type)) {
         Parts inner = {WHOLE, NULL, NULL, NULL};
-        PyObject *function = PyObject_GetAttrString(callable, "func");
+        PyObject *function = attribute_of(callable, "func");
         if (function == NULL || parts_of(function, &inner) < 0) {
             Py_XDECREF(function);
             Py_XDECREF(inner.object);

@@ -136,7 +136,7 @@ class ReferenceQueueBase:
         if not self._forget(tracked):
             return
         self._deaths.append(tracked._token)
-        while self._wakers:
+        for _ in range(len(self._wakers)):  # and not those that come anew
             try:
                 _, waker = self._wakers.popitem()
             except KeyError:  # taken meanwhile
