@@ -28,7 +28,10 @@ from support import (
 
 from weakly import Cleaner, Cleanup
 
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+forks = pytest.mark.skipif(
+    PYPY or not hasattr(os, "fork"),
+    reason="there is no fork here, or a child of a process with threads crashes (PyPy)",
+)
 
 
 def threads_named(name: str) -> list[threading.Thread]:
