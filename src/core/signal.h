@@ -580,28 +580,37 @@ signal_set(PyObject *Py_UNUSED(self), PyObject *instance, PyObject *value)
     return -1;
 }
 
-static int
-signal_set_parent(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+/* The fields, by their offsets, as attributes for the Python class: under the lock, which plain
+ * members do without on some builds without the GIL. */
+
+static PyObject *
+signal_get_field(PyObject *op, void *offset)
 {
-    Signal *self = (Signal *)op;
-    if (value != NULL && value != Py_None && !PyObject_TypeCheck(value, self->state->signal_type)) {
-        PyErr_SetString(PyExc_TypeError, "the parent of a signal must be a signal");
-        return -1;
-    }
-    PyObject *old;
-    Py_BEGIN_CRITICAL_SECTION(self);
-    old = self->parent;
-    self->parent = value == Py_None ? NULL : Py_XNewRef(value);
+    PyObject *value = signal_field((Signal *)op, (PyObject **)((char *)op + (size_t)offset));
+    return value == NULL ? Py_NewRef(Py_None) : value;
+}
+
+static int
+signal_set_field(PyObject *op, PyObject *value, void *offset)
+{
+    PyObject *old, **field = (PyObject **)((char *)op + (size_t)offset);
+    Py_BEGIN_CRITICAL_SECTION(op);
+    old = *field;
+    *field = Py_XNewRef(value);
     Py_END_CRITICAL_SECTION();
     Py_XDECREF(old);
     return 0;
 }
 
-static PyObject *
-signal_get_parent(PyObject *self, void *Py_UNUSED(closure))
+static int
+signal_set_parent(PyObject *op, PyObject *value, void *offset)
 {
-    PyObject *parent = signal_field((Signal *)self, &((Signal *)self)->parent);
-    return parent == NULL ? Py_NewRef(Py_None) : parent;
+    if (value != NULL && value != Py_None
+        && !PyObject_TypeCheck(value, ((Signal *)op)->state->signal_type)) {
+        PyErr_SetString(PyExc_TypeError, "the parent of a signal must be a signal");
+        return -1;
+    }
+    return signal_set_field(op, value == Py_None ? NULL : value, offset);
 }
 
 static int
@@ -673,18 +682,21 @@ static PyMethodDef signal_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+#define SIGNAL_FIELD(name, field, setter, doc) \
+    {name, signal_get_field, setter, doc, (void *)offsetof(Signal, field)}
+
 static PyGetSetDef signal_getset[] = {
-    {"_parent", signal_get_parent, signal_set_parent, "the signal of the class", NULL},
+    SIGNAL_FIELD("_parent", parent, signal_set_parent, "the signal of the class"),
+    SIGNAL_FIELD("_cell", cell, signal_set_field, "a list: the snapshot of the listeners or None"),
+    SIGNAL_FIELD("_listeners", listeners, signal_set_field, "a dict of the listeners"),
+    SIGNAL_FIELD("_listener_type", listener_type, signal_set_field, "what makes a listener"),
+    SIGNAL_FIELD("_died", died, signal_set_field, "what is called with a listener that died"),
+    SIGNAL_FIELD("_owner", owner, signal_set_field, "a weak reference to the instance"),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef signal_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Signal, weaklist), READONLY, NULL},
-    {"_cell", T_OBJECT, offsetof(Signal, cell), 0, "a list: the snapshot of the listeners or None"},
-    {"_listeners", T_OBJECT, offsetof(Signal, listeners), 0, "a dict of the listeners"},
-    {"_listener_type", T_OBJECT, offsetof(Signal, listener_type), 0, "what makes a listener"},
-    {"_died", T_OBJECT, offsetof(Signal, died), 0, "what is called with a listener that died"},
-    {"_owner", T_OBJECT, offsetof(Signal, owner), 0, "a weak reference to the instance"},
     {"_blocked", T_INT, offsetof(Signal, blocked), 0, "how often the signal is blocked"},
     {"_arity", T_INT, offsetof(Signal, arity), 0,
      "how many positional arguments it takes; -1 any, -2 ask _check_call()"},
