@@ -32,6 +32,13 @@ ROUNDS = 100  # of what must leave nothing, for which `counts` looks
 TIMEOUT = 30  # seconds, of what must not hang
 COUNTS_REFERENCES = not PYPY  # an object without references is gone at once, or nearly so
 
+# Forks beside other threads: where there are none, or where the child can crash (PyPy) or hang in
+# the allocator (AddressSanitizer), whatever is tested.
+forks_with_threads = pytest.mark.skipif(
+    PYPY or not hasattr(os, "fork") or "asan" in os.environ.get("LD_PRELOAD", ""),
+    reason="a child of a process with threads does not work there",
+)
+
 # PyPy's dict can be changed by another thread in the middle of a look-up that compares keys in
 # Python: there the caches promise no more than to stay usable (docs/caching.md).
 atomic_look_ups = pytest.mark.skipif(PYPY, reason="look-ups in a dict are not atomic there")

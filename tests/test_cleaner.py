@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import threading
 import weakref
 from typing import Any
@@ -18,6 +17,7 @@ from support import (
     TIMEOUT,
     Member,
     check_runs,
+    forks_with_threads,
     gc_collect_harder,
     let_die,
     members,
@@ -27,11 +27,6 @@ from support import (
 )
 
 from weakly import Cleaner, Cleanup
-
-forks = pytest.mark.skipif(
-    PYPY or not hasattr(os, "fork"),
-    reason="there is no fork here, or a child of a process with threads crashes (PyPy)",
-)
 
 
 def threads_named(name: str) -> list[threading.Thread]:
@@ -934,7 +929,7 @@ asyncio.run(main())
 # --- fork
 
 
-@forks
+@forks_with_threads
 @pytest.mark.parametrize("kept", [False, True], ids=["", "in_child"])
 def test_fork(kept: bool) -> None:
     code = f"""
@@ -962,7 +957,7 @@ else:
     assert at_exit(code) == [*child, "parent True", "one", "zero"]
 
 
-@forks
+@forks_with_threads
 def test_fork_while_the_thread_is_at_something() -> None:
     """The parent's call is not made by the child, and no lock of the parent's hangs it."""
     code = """
@@ -984,7 +979,7 @@ if pid:
     assert at_exit(code) == ["kept", "slow", "kept"]
 
 
-@forks
+@forks_with_threads
 def test_fork_in_a_cleanup() -> None:
     code = """
 cleaner = Cleaner()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 import threading
 import warnings
 import weakref
@@ -24,6 +23,7 @@ from support import (
     TIMEOUT,
     Member,
     check_runs,
+    forks_with_threads,
     gc_collect_harder,
     let_die,
     members,
@@ -34,8 +34,6 @@ from support import (
 
 import weakly.finalization
 from weakly import finalize
-
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 
 @pytest.fixture
@@ -214,7 +212,7 @@ def run_forking(code: str) -> list[str]:
     return check_runs(FORK + code, timeout=TIMEOUT).splitlines()
 
 
-@forks
+@forks_with_threads
 def test_fork() -> None:
     code = """
 plain = finalize(things[0], say, "plain")
@@ -246,7 +244,7 @@ if child:
     ]
 
 
-@forks
+@forks_with_threads
 def test_fork_with_calls_on_their_way() -> None:
     """Those of the parent are made by the parent; the child has a thread of its own."""
     code = """

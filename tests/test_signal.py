@@ -12,7 +12,6 @@ import functools
 import gc
 import inspect
 import itertools
-import os
 import pickle
 import random
 import sys
@@ -31,6 +30,7 @@ from support import (
     FREE_THREADED,
     PYPY,
     check_runs,
+    forks_with_threads,
     gc_collect_harder,
     let_die,
     run_all,
@@ -2330,7 +2330,7 @@ def test_senders_that_die_in_threads() -> None:
     assert not signal.has_listeners
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@forks_with_threads
 def test_fork_while_a_thread_connects_again() -> None:
     """The child never could: it waited for the lock that the thread had held in the parent."""
     code = """
