@@ -54,9 +54,9 @@ def gc_collect_harder() -> None:
     """Collects until nothing more can be found dead.
 
     One collection is not enough where finalizers run first and their objects are freed by
-    the next one, or where the collector is incremental. On PyPy, where each takes long, two are.
+    the next one, or where the collector is incremental.
     """
-    for _ in range(2 if PYPY else 4):
+    for _ in range(4):
         gc.collect()
 
 
