@@ -198,6 +198,7 @@ def test_emit_async_order_once_and_dying_listeners() -> None:
 
     run(die())
     assert heard == [(1,), ("begins", 1), ("ends", 1)]
+    gc_collect_harder()
     assert not signal.has_listeners
 
 
