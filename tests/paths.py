@@ -66,7 +66,7 @@ def come_to_its_yield(generator: Any) -> Any:
 
 def with_attribute(key: object) -> Thing:
     thing = Thing()
-    thing.key = key  # type: ignore[attr-defined]
+    thing.key = key
     return thing
 
 
@@ -87,7 +87,7 @@ def with_keyword_default(key: object) -> Callable[..., object]:
 def function_with_attribute(key: object) -> Callable[[], None]:
     def function() -> None: ...
 
-    function.key = key  # type: ignore[attr-defined]
+    function.key = key
     return function
 
 

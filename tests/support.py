@@ -65,7 +65,7 @@ def counts() -> tuple[int, int]:
     gc_collect_harder()
     # Which keep the names of attributes that pickles have brought.
     getattr(sys, "_clear_internal_caches", getattr(sys, "_clear_type_cache", int))()
-    total = sys.gettotalrefcount() if DEBUG_BUILD else 0  # type: ignore[attr-defined]
+    total = sys.gettotalrefcount() if DEBUG_BUILD else 0
     return total, sys.getallocatedblocks()
 
 

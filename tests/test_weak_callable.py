@@ -43,10 +43,11 @@ from support import (
     FREE_THREADED,
     PYPY,
     REPEATS,
+    count_failures,
+    failing_allocations,
     gc_collect_harder,
     let_die,
     run_all,
-    run_python,
 )
 
 import weakly
@@ -1179,11 +1180,7 @@ print(failures)
 
 
 @pytest.mark.c_core(reason="Python code may be torn anywhere by a failing allocation")
-@pytest.mark.skipif(FREE_THREADED, reason="_testcapi cannot replace the allocators there")
-@pytest.mark.parametrize("length", [1, 0], ids=["one", "all from there"])
+@failing_allocations
 def test_every_allocation_can_fail(length: int) -> None:
     """MemoryError or success, and no crash."""
-    pytest.importorskip("_testcapi")
-    result = run_python(NO_MEMORY, str(length))
-    assert result.returncode == 0, f"{result.returncode}\n{result.stdout}\n{result.stderr[-3000:]}"
-    assert int(result.stdout) > 20
+    assert count_failures(NO_MEMORY, length) > 20

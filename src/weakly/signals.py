@@ -813,6 +813,7 @@ class Signal(SignalBase, Generic[P]):
         def connect(  # pyright: ignore[reportIncompatibleMethodOverride]
             self, listener: Any = None, /, **options: Any
         ) -> Any: ...
+        # As `connect`: the base takes any options.
         def disconnect(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
             self, listener: Callable[P, Any], /, *, sender: object = None
         ) -> bool: ...
