@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NOINLINE
@@ -224,6 +225,22 @@ unvisited_dict(PyObject *object)
     (void)object;
 #endif
     return NULL;
+}
+
+/* Does an object have that dict as its `__dict__`? Makes none where there is none yet. */
+static inline bool
+is_dict_of(PyObject *dict, PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    if (PyType_HasFeature(type, Py_TPFLAGS_MANAGED_DICT)) {
+#ifdef Py_GIL_DISABLED
+        return ((PyObject **)object)[-1] == dict;
+#else
+        return ((PyObject **)object)[-3] == dict;  /* 3.12 marks what is no dict in a low bit */
+#endif
+    }
+    PyObject **place = type->tp_dictoffset == 0 ? NULL : _PyObject_GetDictPtr(object);
+    return place != NULL && *place == dict;
 }
 
 /* Does the collector say "generation 2" of each full collection, and of no other? Not without

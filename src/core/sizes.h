@@ -1,0 +1,600 @@
+/* How much memory objects keep: heap_sizes() and retained_sizes(), for `weakly.heap` and
+ * `weakly.retained`.
+ *
+ * An object's retained size is what would go with it: its own bytes and those of everything that
+ * it dominates (dominators.h). Roots are what the caller names, the frames of running functions,
+ * and what has more references than were met (graph.h).
+ *
+ * Bytes are counted as by sys.getsizeof(), but no `__sizeof__` of the program's is called. Without
+ * the GIL none is: other threads are stopped then, and what lists, dicts and sets have beside
+ * themselves is reckoned. */
+
+#ifndef WEAKLY_SIZES_H
+#define WEAKLY_SIZES_H
+
+#include "chains.h"
+#include "dominators.h"
+
+typedef struct {
+    PyTypeObject *type;         /* owned */
+    PyObject *method;           /* the __sizeof__ of an object of it; owned, or NULL */
+    size_t bytes;               /* of each object of it, if all are of one size; else 0 */
+    size_t before;              /* what lies before each object */
+    Py_ssize_t count;
+    size_t own, retained;       /* bytes of all objects of it */
+    uint32_t open;              /* how many of them are being gone through */
+} SizedType;
+
+typedef struct {
+    SizedType *types;
+    size_t type_count, type_room;
+    uint32_t *type_map;         /* by the type's address */
+    size_t map_mask;
+    PyObject *sized[16];        /* types whose __sizeof__ is known to do nothing else; owned */
+    size_t sized_count;
+    PyObject *method_name, *object_method;
+    bool failed;
+} Sizes;
+
+/* Types whose __sizeof__ counts more than the object itself. Others are counted as the nearest of
+ * these that they derive from, or by the sizes in their type. */
+static void
+sizes_init(Sizes *sizes)
+{
+    PyTypeObject *builtin[] = {&PyLong_Type, &PyUnicode_Type, &PyByteArray_Type, &PyList_Type,
+                               &PyODict_Type, &PyDict_Type, &PySet_Type, &PyFrozenSet_Type,
+                               &PyType_Type, &PyCode_Type, &PyFrame_Type};
+    char const *imported[][2] = {{"collections", "deque"}, {"array", "array"}, {"_io", "BytesIO"},
+                                 {"_io", "StringIO"}, {"numpy", "ndarray"}};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(builtin); i++) {
+        sizes->sized[sizes->sized_count++] = Py_NewRef((PyObject *)builtin[i]);
+    }
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(imported); i++) {
+        PyObject *modules = PyImport_GetModuleDict();
+        PyObject *module = PyDict_GetItemString(modules, imported[i][0]);
+        PyObject *dict = module != NULL && PyModule_Check(module) ? PyModule_GetDict(module) : NULL;
+        PyObject *type = dict == NULL ? NULL : PyDict_GetItemString(dict, imported[i][1]);
+        if (type != NULL && PyType_Check(type)) {
+            sizes->sized[sizes->sized_count++] = Py_NewRef(type);
+        }
+    }
+    sizes->method_name = PyUnicode_InternFromString("__sizeof__");
+    sizes->object_method = sizes->method_name == NULL
+        ? NULL : type_lookup(&PyBaseObject_Type, sizes->method_name);
+    sizes->failed = sizes->object_method == NULL;
+}
+
+static void
+sizes_free(Sizes *sizes)
+{
+    for (size_t i = 0; i < sizes->type_count; i++) {
+        Py_XDECREF(sizes->types[i].method);
+        Py_DECREF(sizes->types[i].type);
+    }
+    for (size_t i = 0; i < sizes->sized_count; i++) {
+        Py_DECREF(sizes->sized[i]);
+    }
+    PyMem_RawFree(sizes->types);
+    PyMem_RawFree(sizes->type_map);
+    Py_XDECREF(sizes->method_name);
+    Py_XDECREF(sizes->object_method);
+}
+
+static uint32_t *
+sizes_place(Sizes *sizes, PyTypeObject *type)
+{
+    size_t at = (size_t)hash_address((PyObject *)type) * (size_t)0x9E3779B97F4A7C15u;
+    for (at ^= at >> 29;; at++) {
+        uint32_t *place = &sizes->type_map[at & sizes->map_mask];
+        if (*place == NONE || sizes->types[*place].type == type) {
+            return place;
+        }
+    }
+}
+
+/* How the size of objects of a type is found. */
+static void
+sizes_learn_type(Sizes *sizes, SizedType *sized)
+{
+    PyTypeObject *type = sized->type;
+#ifndef Py_GIL_DISABLED
+    sized->before = PyType_IS_GC(type) ? 2 * sizeof(uintptr_t) : 0;
+    for (Py_ssize_t i = 0; sized->method == NULL && i < PyTuple_GET_SIZE(type->tp_mro); i++) {
+        for (size_t j = 0; j < sizes->sized_count; j++) {
+            if (PyTuple_GET_ITEM(type->tp_mro, i) == sizes->sized[j]) {
+                sized->method = type_lookup((PyTypeObject *)sizes->sized[j], sizes->method_name);
+                break;
+            }
+        }
+    }
+    if (sized->method == NULL && type->tp_itemsize == 0) {
+        sized->method = Py_NewRef(sizes->object_method);  /* the same for all: asked once */
+    }
+#else
+    (void)sizes;
+#endif
+#if PY_VERSION_HEX < 0x030C0000
+    sized->before += PyType_HasFeature(type, Py_TPFLAGS_MANAGED_DICT) ? 2 * sizeof(void *) : 0;
+#else
+    sized->before += type->tp_flags & Py_TPFLAGS_PREHEADER ? 2 * sizeof(void *) : 0;
+#endif
+}
+
+/* The place in `types` of an object's type. */
+static uint32_t
+sizes_type(Sizes *sizes, PyTypeObject *type)
+{
+    if (sizes->type_map != NULL && *sizes_place(sizes, type) != NONE) {
+        return *sizes_place(sizes, type);
+    }
+    if (sizes->type_map == NULL || sizes->type_count * 2 > sizes->map_mask) {
+        size_t room = sizes->type_map == NULL ? 1024 : (sizes->map_mask + 1) * 2;
+        uint32_t *map = PyMem_RawMalloc(room * sizeof(uint32_t));
+        if (map == NULL) {
+            sizes->failed = true;
+            return NONE;
+        }
+        PyMem_RawFree(sizes->type_map);
+        sizes->type_map = map;
+        sizes->map_mask = room - 1;
+        memset(map, 0xff, room * sizeof(uint32_t));
+        for (size_t i = 0; i < sizes->type_count; i++) {
+            *sizes_place(sizes, sizes->types[i].type) = (uint32_t)i;
+        }
+    }
+    SizedType *types = with_room(sizes->types, sizeof(SizedType), sizes->type_count,
+                                 &sizes->type_room);
+    if (types == NULL) {
+        sizes->failed = true;
+        return NONE;
+    }
+    sizes->types = types;
+    types[sizes->type_count] = (SizedType){.type = (PyTypeObject *)Py_NewRef((PyObject *)type)};
+    sizes_learn_type(sizes, &types[sizes->type_count]);
+    *sizes_place(sizes, type) = (uint32_t)sizes->type_count;
+    return (uint32_t)sizes->type_count++;
+}
+
+/* The bytes of an object, by the sizes in its type and, of containers, what is known of them. */
+static size_t
+reckoned_bytes(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    size_t bytes = (size_t)type->tp_basicsize;
+    if (PyList_Check(object)) {
+        return bytes + (size_t)((PyListObject *)object)->allocated * sizeof(void *);
+    }
+    if (PyAnySet_Check(object)) {
+        PySetObject *set = (PySetObject *)object;
+        return bytes + (set->table == set->smalltable ? 0
+                        : ((size_t)set->mask + 1) * sizeof(setentry));
+    }
+    if (PyDict_Check(object)) {
+        return bytes + (size_t)((PyDictObject *)object)->ma_used * 5 * sizeof(void *);
+    }
+    if (PyUnicode_Check(object)) {
+        return bytes + (size_t)PyUnicode_GET_LENGTH(object) * (size_t)PyUnicode_KIND(object);
+    }
+    if (PyLong_Check(object)) {
+        return bytes + (size_t)_PyLong_NumBits(object) / 8;
+    }
+    /* Other types with items need not say how many an object has where Py_SIZE() looks. */
+    return PyTuple_Check(object) || PyBytes_Check(object)
+               ? bytes + (size_t)Py_SIZE(object) * (size_t)type->tp_itemsize
+               : bytes;
+}
+
+static size_t
+sizes_bytes(Sizes *sizes, SizedType *sized, PyObject *object)
+{
+    if (sized->bytes != 0) {
+        return sized->bytes;
+    }
+    size_t bytes = 0;
+    if (sized->method != NULL) {
+        PyObject *answer = PyObject_CallOneArg(sized->method, object);
+        bytes = answer == NULL ? 0 : PyLong_AsSize_t(answer);
+        Py_XDECREF(answer);
+    }
+    if (bytes == 0 || bytes == (size_t)-1) {
+        PyErr_Clear();
+        bytes = reckoned_bytes(object);
+    }
+    bytes += sized->before;
+    if (sized->method == sizes->object_method) {
+        sized->bytes = bytes;
+    }
+    return bytes;
+}
+
+/* What is asked, and the answer. */
+
+/* What heap_sizes() has for an object beside the graph, at most at a time: what a search has, the
+ * size and the type, the dominator tree and what making it takes. */
+enum { MEASURE_BYTES = SEARCH_BYTES + sizeof(size_t) + 10 * sizeof(uint32_t) };
+
+typedef struct {
+    PyObject *object;           /* owned */
+    PyObject **chain;           /* owned */
+    Py_ssize_t chain_length;
+    uint32_t number;            /* in the dominator tree */
+    size_t bytes, retained;
+    uint32_t retained_count;
+    Py_ssize_t dominator;       /* its place among those, or -1 */
+} TopObject;
+
+typedef struct {
+    ChainSearch search;
+    Sizes sizes;
+    size_t *bytes;              /* of each node */
+    uint32_t *type_of;          /* of each node, the place of its type */
+    /* retained_sizes() */
+    size_t retained, retained_count;
+    /* heap_sizes() */
+    Dominators tree;
+    size_t *retained_by;        /* of each number in the tree */
+    uint32_t *retained_objects;
+    TopObject *top;
+    size_t top_count, top_room;
+    size_t all_bytes, garbage_bytes, garbage_count;
+} HeapQuestion;
+
+/* The sizes of all nodes. The objects' heads have been restored, and nothing has run since. */
+static bool
+question_size_all(HeapQuestion *question)
+{
+    Nodes *nodes = &question->search.graph.nodes;
+    question->bytes = PyMem_RawMalloc((nodes->count + 1) * sizeof(size_t));
+    question->type_of = PyMem_RawMalloc((nodes->count + 1) * sizeof(uint32_t));
+    if (question->bytes == NULL || question->type_of == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < nodes->count && !question->sizes.failed; i++) {
+        uint32_t type = sizes_type(&question->sizes, Py_TYPE(nodes->at[i].object));
+        if (type != NONE) {
+            question->type_of[i] = type;
+            question->bytes[i] = sizes_bytes(&question->sizes, &question->sizes.types[type],
+                                             nodes->at[i].object);
+        }
+    }
+    return !question->sizes.failed;
+}
+
+/* As search_start_from_unseen(), of everything that is held from elsewhere, for whatever reason. */
+static void
+question_start_from_held(ChainSearch *search)
+{
+    for (size_t i = 0; i < search->graph.nodes.count; i++) {
+        if (search->graph.nodes.at[i].outside > 0) {
+            search_start_from(search, (uint32_t)i);
+        }
+    }
+}
+
+/* The caller's own frames are roots as others are, but of no interest. */
+static void
+question_start_from_own(ChainSearch *search)
+{
+    for (uint32_t i = 0; i < search->graph.nodes.count; i++) {
+        if (search->marks[i] & EXCLUDED) {
+            search->marks[i] = OWN;
+            search_start_from(search, i);
+        }
+    }
+}
+
+static void
+retained_all(void *arg)
+{
+    HeapQuestion *question = arg;
+    ChainSearch *search = &question->search;
+    bool made = search_prepare(search);
+    nodes_forget(&search->graph.nodes);
+    if (!made || !question_size_all(question)) {
+        search->graph.nodes.failed = true;
+        return;
+    }
+    search->marks[search->target] |= EXCLUDED;
+    search_forget_start(search, search->target);
+    question_start_from_held(search);
+    (void)search_from_starts(search, NONE, PY_SSIZE_T_MAX);
+    search->queue[0] = search->target;
+    (void)search_go(search, 1, NONE, PY_SSIZE_T_MAX);
+    question->retained_count = search->queued;
+    for (size_t i = 0; i < search->queued; i++) {
+        question->retained += question->bytes[search->queue[i]];
+    }
+}
+
+/* What each object retains, and each type: the objects of one type inside another are counted
+ * once. Goes through the dominator tree, whose numbers are less than those of what is below. */
+static bool
+question_retain(HeapQuestion *question)
+{
+    Dominators *tree = &question->tree;
+    size_t count = tree->count;
+    uint32_t *first = PyMem_RawMalloc(count * sizeof(uint32_t));
+    uint32_t *next = PyMem_RawMalloc(count * sizeof(uint32_t));
+    question->retained_by = PyMem_RawCalloc(count, sizeof(size_t));
+    question->retained_objects = PyMem_RawCalloc(count, sizeof(uint32_t));
+    bool made = first != NULL && next != NULL && question->retained_by != NULL
+                && question->retained_objects != NULL;
+    if (made) {
+        memset(first, 0xff, count * sizeof(uint32_t));
+        for (uint32_t i = (uint32_t)count; i-- > 1;) {
+            uint32_t above = tree->dominators[i];
+            question->retained_by[i] += question->bytes[tree->order[i]];
+            question->retained_objects[i]++;
+            question->retained_by[above] += question->retained_by[i];
+            question->retained_objects[above] += question->retained_objects[i];
+            next[i] = first[above];
+            first[above] = i;
+        }
+        for (uint32_t at = first[0]; at != NONE && at != 0;) {
+            SizedType *sized = &question->sizes.types[question->type_of[tree->order[at]]];
+            sized->count++;
+            sized->own += question->bytes[tree->order[at]];
+            sized->retained += sized->open++ == 0 ? question->retained_by[at] : 0;
+            if (first[at] != NONE) {
+                at = first[at];
+                continue;
+            }
+            while (at != 0) {
+                question->sizes.types[question->type_of[tree->order[at]]].open--;
+                if (next[at] != NONE) {
+                    at = next[at];
+                    break;
+                }
+                at = tree->dominators[at];
+            }
+        }
+    }
+    PyMem_RawFree(first);
+    PyMem_RawFree(next);
+    return made;
+}
+
+/* Is an object, or one that dominates it, the caller's own, who asks? */
+static bool
+question_is_own(HeapQuestion *question, uint32_t number)
+{
+    Dominators *tree = &question->tree;
+    for (; number != 0; number = tree->dominators[number]) {
+        if (question->search.marks[tree->order[number]] & OWN) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Finds the objects that retain most. Dicts of attributes stand aside for whose they are. */
+static void
+question_find_top(HeapQuestion *question)
+{
+    Dominators *tree = &question->tree;
+    Node *nodes = question->search.graph.nodes.at;
+    for (uint32_t i = 1; i < tree->count && question->top_room > 0; i++) {
+        size_t retained = question->retained_by[i];
+        if (question->top_count == question->top_room
+            && retained <= question->top[question->top_count - 1].retained) {
+            continue;
+        }
+        PyObject *object = nodes[tree->order[i]].object;
+        uint32_t above = tree->dominators[i];
+        if (question_is_own(question, i)
+            || (above != 0 && is_namespace(object, nodes[tree->order[above]].object))) {
+            continue;
+        }
+        size_t at = question->top_count < question->top_room ? question->top_count++
+                                                             : question->top_count - 1;
+        for (; at > 0 && question->top[at - 1].retained < retained; at--) {
+            question->top[at] = question->top[at - 1];
+        }
+        question->top[at] = (TopObject){
+            .object = object,
+            .number = i,
+            .bytes = question->bytes[tree->order[i]],
+            .retained = retained,
+            .retained_count = question->retained_objects[i],
+            .dominator = -1,
+        };
+    }
+    uint32_t *places = question->retained_objects;  /* not needed any more */
+    memset(places, 0xff, tree->count * sizeof(uint32_t));
+    for (size_t i = 0; i < question->top_count; i++) {
+        places[question->top[i].number] = (uint32_t)i;
+    }
+    for (size_t i = 0; i < question->top_count; i++) {
+        uint32_t above = tree->dominators[question->top[i].number];
+        while (above != 0 && places[above] == NONE) {
+            above = tree->dominators[above];
+        }
+        question->top[i].dominator = above == 0 ? -1 : (Py_ssize_t)places[above];
+    }
+}
+
+/* Holds what the answer names: the objects, and how the roots lead to them. */
+static void
+question_hold_top(HeapQuestion *question)
+{
+    ChainSearch *search = &question->search;
+    for (size_t i = 0; i < question->top_count; i++) {
+        TopObject *top = &question->top[i];
+        uint32_t node = question->tree.order[top->number];
+        Py_INCREF(top->object);
+        if (search->parents[node] != NONE) {
+            Chain chain = search_chain(search, node, search_length(search, node), FROM_ROOTS);
+            top->chain = chain.objects;
+            top->chain_length = chain.objects == NULL ? 0 : chain.length;
+        }
+    }
+}
+
+static void
+heap_all(void *arg)
+{
+    HeapQuestion *question = arg;
+    ChainSearch *search = &question->search;
+    Graph *graph = &search->graph;
+    bool made = search_prepare(search);
+    nodes_forget(&graph->nodes);
+    graph->nodes.failed = true;  /* until all is there */
+    if (!made || !question_size_all(question)) {
+        return;
+    }
+    (void)search_from_starts(search, NONE, search->question->depth);
+    question_start_from_held(search);
+    question_start_from_own(search);
+    if (dominators_make(&question->tree, graph, search->starts, search->start_count)
+        && question_retain(question)) {
+        for (size_t i = 0; i < graph->nodes.count; i++) {
+            question->all_bytes += question->bytes[i];
+            if (question->tree.numbers[i] == NONE) {
+                question->garbage_count++;
+                question->garbage_bytes += question->bytes[i];
+            }
+        }
+        question_find_top(question);
+        question_hold_top(question);
+        graph->nodes.failed = false;
+    }
+}
+
+static void
+question_free(HeapQuestion *question)
+{
+    for (size_t i = 0; i < question->top_count; i++) {
+        TopObject *top = &question->top[i];
+        for (Py_ssize_t j = 0; j < top->chain_length; j++) {
+            Py_DECREF(top->chain[j]);
+        }
+        PyMem_RawFree(top->chain);
+        Py_DECREF(top->object);
+    }
+    PyMem_RawFree(question->top);
+    PyMem_RawFree(question->bytes);
+    PyMem_RawFree(question->type_of);
+    PyMem_RawFree(question->retained_by);
+    PyMem_RawFree(question->retained_objects);
+    dominators_free(&question->tree);
+    search_free(&question->search);
+    sizes_free(&question->sizes);
+}
+
+/* Has `question`, to be freed in any case, ready; -1 with an exception set on failure. */
+static int
+question_init(HeapQuestion *question, Question const *asked, PyObject *target, bool progress)
+{
+    sizes_init(&question->sizes);
+    if (question->sizes.failed || search_init(&question->search, asked, target, progress) < 0) {
+        return -1;
+    }
+    question->search.graph.extent = EVERYTHING;
+    return 0;
+}
+
+/* retained_sizes(held): see the Python twin, _heap.py. */
+static PyObject *
+retained_sizes(PyObject *Py_UNUSED(module), PyObject *held)
+{
+    if (!PyList_Check(held) || PyList_GET_SIZE(held) != 1) {
+        PyErr_SetString(PyExc_TypeError, "retained_sizes() takes a list of one object");
+        return NULL;
+    }
+    PyObject *none = PyList_New(0), *result = NULL;
+    Question asked = {held, none, none, none, none, Py_None, NULL, NULL, 0, PY_SSIZE_T_MAX};
+    HeapQuestion question = {0};
+    if (none != NULL && question_init(&question, &asked, PyList_GET_ITEM(held, 0), false) == 0) {
+        while_nothing_runs(retained_all, &question);
+        result = question.search.graph.nodes.failed
+                     ? PyErr_NoMemory()
+                     : Py_BuildValue("(nn)", (Py_ssize_t)question.retained,
+                                     (Py_ssize_t)question.retained_count);
+    }
+    question_free(&question);
+    Py_XDECREF(none);
+    return result;
+}
+
+static PyObject *
+question_classes(HeapQuestion *question)
+{
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < question->sizes.type_count; i++) {
+        SizedType *sized = &question->sizes.types[i];
+        PyObject *item = sized->count == 0
+            ? NULL
+            : Py_BuildValue("(Onnn)", sized->type, sized->count, (Py_ssize_t)sized->own,
+                            (Py_ssize_t)sized->retained);
+        if (sized->count > 0 && (item == NULL || PyList_Append(list, item) < 0)) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(item);
+    }
+    return list;
+}
+
+static PyObject *
+question_top(HeapQuestion *question)
+{
+    PyObject *list = PyList_New((Py_ssize_t)question->top_count);
+    for (size_t i = 0; list != NULL && i < question->top_count; i++) {
+        TopObject *top = &question->top[i];
+        Chain chain = {.objects = top->chain, .length = top->chain_length};
+        PyObject *item = Py_BuildValue("(OnnnnN)", top->object, (Py_ssize_t)top->bytes,
+                                       (Py_ssize_t)top->retained,
+                                       (Py_ssize_t)top->retained_count, top->dominator,
+                                       chain_as_list(&chain));
+        if (item == NULL) {
+            Py_CLEAR(list);
+        }
+        else {
+            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
+        }
+    }
+    return list;
+}
+
+/* heap_sizes(top, depth, roots, soft, own, progress): see the Python twin, _heap.py. */
+static PyObject *
+heap_sizes(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Question asked = {.caller = Py_None};
+    HeapQuestion question = {0};
+    Py_ssize_t top;
+    int progress;
+    if (!PyArg_ParseTuple(args, "nnO!O!O!p:heap_sizes", &top, &asked.depth, &PyList_Type,
+                          &asked.roots, &PyList_Type, &asked.soft, &PyList_Type, &asked.own,
+                          &progress)) {
+        return NULL;
+    }
+    if (top < 0 || top > UINT16_MAX) {
+        return PyErr_Format(PyExc_ValueError, "the number of top objects must be from 0 to %d, "
+                                              "not %zd", UINT16_MAX, top);
+    }
+    PyObject *result = NULL, *none = PyList_New(0);
+    asked.held = asked.late = none;
+    question.top_room = (size_t)top;
+    question.top = PyMem_RawMalloc((size_t)(top + 1) * sizeof(TopObject));
+    if (none == NULL || question.top == NULL) {
+        PyErr_NoMemory();
+    }
+    else if (question_init(&question, &asked, NULL, progress) == 0) {
+        while_nothing_runs(heap_all, &question);
+        Graph *graph = &question.search.graph;
+        result = graph->nodes.failed
+                     ? PyErr_NoMemory()
+                     : Py_BuildValue("((nnnn)NNN)",
+                                     (Py_ssize_t)graph->nodes.count,
+                                     (Py_ssize_t)question.all_bytes,
+                                     (Py_ssize_t)question.garbage_count,
+                                     (Py_ssize_t)question.garbage_bytes,
+                                     question_classes(&question), question_top(&question),
+                                     graph_costs(graph, MEASURE_BYTES));
+    }
+    question_free(&question);
+    Py_XDECREF(none);
+    return result;
+}
+
+#endif
