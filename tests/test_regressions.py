@@ -11,7 +11,16 @@ import weakref
 from typing import Any
 
 import pytest
-from support import PYPY, Member, check_runs, gc_collect_harder, let_die, run_python
+from support import (
+    PYPY,
+    Member,
+    check_runs,
+    count_failures,
+    failing_allocations,
+    gc_collect_harder,
+    let_die,
+    run_python,
+)
 
 import weakly
 from weakly import (
@@ -663,3 +672,162 @@ def test_somebody_waits_for_a_death_whose_callback_is_skipped() -> None:
         thread.join(10)
         assert taken == ["other"], taken
     """)
+
+
+@pytest.mark.c_core(reason="subclasses of weakref.ref in Python are not safe from that")
+@pytest.mark.parametrize("kind", ["TrackedRef", "KeyedRef"])
+def test_references_on_their_way_out_are_out_of_sight(kind: str) -> None:
+    """In a long chain they wait for their end, where the collector revived them, and crashed."""
+    check_runs(
+        """
+        import gc, sys, weakref
+        from weakly import KeyedRef, ReferenceQueue
+
+        class Node:
+            pass
+
+        class Looks:
+            def __del__(self):
+                gc.collect()
+                weakref.getweakrefs(other)
+
+        queue, node, other = ReferenceQueue(), Node(), Node()
+        node.me, held, references = node, None, []
+        for number in range(300):
+            for obj in node, other:
+                if sys.argv[1] == "TrackedRef":
+                    reference = queue.track(obj, held)
+                else:
+                    reference = KeyedRef(obj, id, held)
+                references.append(reference)
+                held = (Looks() if number % 10 == 0 else None, reference)
+        for reference in references:
+            if sys.argv[1] == "TrackedRef":
+                reference.cancel()
+        del reference, references
+        gc.collect()
+        del node, obj
+        gc.disable()
+        del held
+        queue._check()
+        """,
+        kind,
+    )
+
+
+@pytest.mark.c_core(reason="one that is half made in Python lacks attributes")
+def test_a_weak_callable_whose_references_are_being_made() -> None:
+    """A collection could begin there in 3.11: who then called it crashed."""
+    check_runs("""
+        import gc, types
+        from contextlib import suppress
+        from weakly import WeakCallable
+
+        class Object:
+            def method(self):
+                return 5
+
+        def call_all(phase, info):
+            for each in gc.get_objects():
+                if type(each) is WeakCallable:
+                    with suppress(ReferenceError):
+                        assert each() == 5
+
+        obj = Object()
+        gc.collect()
+        gc.callbacks.append(call_all)
+        for method in obj.method, types.MethodType(lambda self: 5, obj):
+            for threshold in range(1, 12):
+                gc.collect()
+                gc.set_threshold(threshold)
+                weak = WeakCallable(method, id)
+                gc.set_threshold(700)
+                assert weak() == 5
+    """)
+
+
+@pytest.mark.c_core(reason="no memory for Python code, either")
+@failing_allocations
+def test_tracking_in_a_collection_without_memory(length: int) -> None:
+    """What failed there beside the tracking itself made it return with an exception set."""
+    program = """
+        import gc, sys
+        from no_memory import fails
+        from weakly import ReferenceQueue
+
+        length = int(sys.argv[1])
+
+        class Object:
+            pass
+
+        def track(phase, info):
+            if phase == "start":
+                used.extend([] for _ in range(200))  # the interpreter has no spare lists now
+                other.track(obj)
+                for at in range(1, 20):
+                    queues.append(ReferenceQueue())
+                    results.append(fails(queues[-1].track, obj, at, at=at, length=length))
+                    if not results[-1]:
+                        break
+
+        obj, other, queues, results, used = Object(), ReferenceQueue(), [], [], []
+        gc.callbacks.append(track)
+        gc.collect()
+        gc.callbacks.remove(track)
+        tracked = [queue.tracked for queue in queues]
+        assert tracked == [not failed for failed in results], (tracked, results)
+        del obj
+        assert queues[-1].poll() == len(queues)
+        print(len(queues))
+    """
+    assert count_failures(program, length) > 1
+
+
+@pytest.mark.c_core(reason="no memory for Python code, either")
+@failing_allocations
+def test_what_drain_has_taken_is_not_lost(length: int) -> None:
+    """Where others took tokens meanwhile, there was too much room: giving it back could fail."""
+    program = """
+        import gc, sys
+        from no_memory import remove_mem_hooks, set_nomemory
+        from weakly import ReferenceQueue
+
+        length = int(sys.argv[1])
+
+        class Object:
+            pass
+
+        def others_take(phase, info):
+            if spots:
+                for spot in spots.pop():
+                    others[spot] = queue.poll()
+
+        used = [[] for _ in range(200)]  # so that the interpreter has no spare lists
+        spots, interrupted = [], 0
+        gc.callbacks.append(others_take)
+        for threshold in range(1, 8):
+            for at in range(1, 20):
+                queue, others = ReferenceQueue(), [None] * 20
+                objects = [Object() for _ in range(60)]
+                for number in range(60):
+                    queue.track(objects.pop(), number)
+                drain, tokens = queue.drain, []
+                gc.collect()
+                spots.append(range(20))
+                gc.set_threshold(threshold)
+                set_nomemory(at, at + length if length else 0)
+                try:
+                    tokens = drain()
+                except MemoryError:
+                    pass
+                finally:
+                    remove_mem_hooks()
+                gc.set_threshold(700)
+                spots.clear()
+                tokens += queue.drain()
+                taken = [token for token in others if token is not None]
+                assert sorted(tokens + taken) == list(range(60))
+                interrupted += bool(taken)
+        print(interrupted)
+    """
+    assert count_failures(program, length) >= 0  # where collections begin in an allocation, more

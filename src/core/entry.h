@@ -172,6 +172,20 @@ value_ref_release(PyObject *ref, PyObject *key)
     Py_DECREF(ref);
 }
 
+/* Takes a reference that is being deallocated off the list of its referent, before it may have to
+ * wait in the trash can: the collector and getweakrefs() would revive what they find there.
+ * (Subclasses of weakref.ref in Python are not safe from that.) Without the GIL nothing that does
+ * so takes the lock that is needed. */
+static inline void
+ref_unlink(PyObject *ref)
+{
+#ifndef Py_GIL_DISABLED
+    (void)_PyWeakref_RefType.tp_clear(ref);
+#else
+    (void)ref;
+#endif
+}
+
 /* KeyedRef */
 
 static PyObject *
@@ -216,6 +230,7 @@ keyed_ref_dealloc(PyObject *self)
         return;
     }
     PyObject_GC_UnTrack(self);
+    ref_unlink(self);
     Py_TRASHCAN_BEGIN(self, keyed_ref_dealloc)
     ((KeyedRef *)self)->key = NULL;
     _PyWeakref_RefType.tp_dealloc(self);

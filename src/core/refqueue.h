@@ -136,11 +136,11 @@ queue_suspect(ReferenceQueue *queue)
         state->suspect_queues = unused;
         unused = NULL;
     }
-    if (state->suspect_queues == NULL
-        || PyList_Append(state->suspect_queues, (PyObject *)queue->death) < 0) {
-        PyErr_Clear();  /* it is searched when it is asked */
+    if (state->suspect_queues != NULL) {
+        (void)PyList_Append(state->suspect_queues, (PyObject *)queue->death);
     }
     MUTEX_UNLOCK(state, suspects_mutex);
+    PyErr_Clear();  /* without memory it is searched when it is asked */
     Py_XDECREF(unused);
 }
 
@@ -239,6 +239,7 @@ tracked_ref_dealloc(PyObject *op)
     PyObject *token = self->token;
     DeathCallback *death = self->death;
     PyObject_GC_UnTrack(op);
+    ref_unlink(op);
     Py_TRASHCAN_BEGIN(op, tracked_ref_dealloc)
     _PyWeakref_RefType.tp_dealloc(op);
     Py_DECREF(type);
@@ -389,9 +390,7 @@ queue_drain(PyObject *op, PyObject *args, PyObject *kwargs)
     while (taken < room && (token = queue_take(self)) != NULL) {
         PyList_SET_ITEM(list, taken++, token);
     }
-    if (taken < room && PyList_SetSlice(list, taken, room, NULL) < 0) {
-        Py_CLEAR(list);  /* never, as it shrinks */
-    }
+    Py_SET_SIZE(list, taken);  /* which cannot fail, as giving back the room could */
     return list;
 }
 

@@ -392,22 +392,24 @@ callable_aim(WeakCallable *self, State *state, PyObject *callable, Parts *parts,
         }
         Py_DECREF(function);
     }
-    bool or_itself = hold == STRONGLY || (hold == METHODS_WEAKLY && parts->kind != METHOD);
+    bool or_itself = hold == STRONGLY || (hold == METHODS_WEAKLY && parts->kind != METHOD), is_weak;
     self->kind = parts->kind;
-    self->object = part_new(parts->object, or_itself, &self->object_is_weak);
+    self->object = part_new(parts->object, or_itself, &is_weak);
     if (self->object == NULL) {
         return -1;
     }
+    self->object_is_weak = is_weak;  /* not before: see callable_make() */
     if (hold == METHODS_WEAKLY) {
         hold = parts->kind == WHOLE || !self->object_is_weak ? STRONGLY : WEAKLY;
     }
     Py_SETREF(self->name, Py_NewRef(parts->name));
     self->hash = hash_address(identity);
     if (parts->kind == METHOD) {
-        self->function = part_new(parts->function, true, &self->function_is_weak);
+        self->function = part_new(parts->function, true, &is_weak);
         if (self->function == NULL) {
             return -1;
         }
+        self->function_is_weak = is_weak;
     }
     else {
         self->function = Py_XNewRef(parts->function);
