@@ -11,7 +11,7 @@ from typing import Any
 
 def fails(operation: Callable[..., object], *arguments: Any, at: int, length: int) -> bool:
     """Whether an operation raises MemoryError when its allocation `at` fails."""
-    set_nomemory(at, at + length if length else 0)
+    set_nomemory(at - 1, at - 1 + length if length else 0)  # whose first argument succeeds
     try:
         operation(*arguments)
     except MemoryError:

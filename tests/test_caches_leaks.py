@@ -981,7 +981,7 @@ caches = [
 failures = 0
 for make, operations in (
     (memo, memos),
-    (lambda: memo(maxsize=7, typed=True), memos),
+    (lambda: memo(maxsize=7, typed=True), memos[3:]),  # a call that misses is Python code
     (lambda: memo(by="identity", ttl=1000), memos),
     (lambda: member("method"), methods),
     (lambda: member("value"), properties),
