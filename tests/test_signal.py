@@ -2755,3 +2755,74 @@ print(failures)
 def test_every_allocation_can_fail(length: int) -> None:
     """MemoryError or success; the signal works afterwards."""
     assert count_failures(NO_MEMORY, length) > 5
+
+
+CONNECT_WITHOUT_MEMORY = """
+import faulthandler, functools, gc, sys, types
+faulthandler.enable()
+from weakly import Signal
+from no_memory import attempts
+
+length = int(sys.argv[1])
+gc.disable()
+
+class Object:
+    def method(self, *args):
+        return 5
+
+def function(*args):
+    return 5
+
+class Scene:
+    def __init__(self):
+        self.new, self.signal = Object(), Signal()
+        self.objects = [Object() for _ in range(count)]
+        for obj in self.objects:
+            self.signal.connect(obj.method)
+        self.listener = kinds[kind](self.new)
+
+    def connect(self):
+        self.signal.connect(self.listener)
+
+    def disconnect(self):
+        assert self.signal.disconnect(self.listener)
+
+def connected():
+    scene = Scene()
+    scene.connect()
+    return scene
+
+def check(scene, connected):
+    assert scene.signal.is_connected(scene.listener) == connected
+    assert scene.signal.collect(1) == [5] * (count + connected)
+
+kinds = {
+    "function": lambda obj: function,
+    "method": lambda obj: obj.method,
+    "made": lambda obj: types.MethodType(lambda self, x: 5, obj),
+    "partial": lambda obj: functools.partial(obj.method, 1),
+}
+failures = 0
+for kind in kinds:
+    for count in range(1, 12):  # listeners that are there before; the dict of them grows
+        for scene, failed in attempts(Scene, Scene.connect, length):
+            check(scene, not failed)
+            if failed:
+                failures += 1
+                scene.connect()
+                check(scene, True)
+        for scene, failed in attempts(connected, Scene.disconnect, length):
+            check(scene, failed)
+            if failed:
+                failures += 1
+                scene.disconnect()
+                check(scene, False)
+print(failures)
+"""
+
+
+@pytest.mark.c_core(reason="Python code may be torn anywhere by a failing allocation")
+@failing_allocations
+def test_every_allocation_of_connect_can_fail(length: int) -> None:
+    """MemoryError, and the listener is not connected, or disconnected, or success."""
+    assert count_failures(CONNECT_WITHOUT_MEMORY, length) > 100

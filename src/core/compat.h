@@ -297,13 +297,15 @@ tuple_reset_hash(PyObject *tuple)
 static inline int
 dict_put_absent(PyObject *dict, PyObject *key, PyObject *value)
 {
-#if PY_VERSION_HEX >= 0x030D0000
+#ifdef Py_GIL_DISABLED
     int found = PyDict_SetDefaultRef(dict, key, value, NULL);
-    return found < 0 ? -1 : !found;
-#else
-    PyObject *there = PyDict_SetDefault(dict, key, value);
-    return there == NULL ? -1 : there == value;
+#else  /* without that one, which in 3.13.0 damages the dict if there is no memory */
+    int found = PyDict_Contains(dict, key);
+    if (found == 0) {
+        found = PyDict_SetItem(dict, key, value);
+    }
 #endif
+    return found < 0 ? -1 : !found;
 }
 
 /* Takes a key out of a dict: 1 and what it stood for, 0 if it was not there, -1 with an
