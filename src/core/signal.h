@@ -458,7 +458,9 @@ signal_pass_on(PyObject *self, PyObject *name, PyObject *const *args, Py_ssize_t
         return NULL;
     }
     stack[0] = self;
-    memcpy(stack + 1, args, total * sizeof(PyObject *));
+    if (total > 0) {  /* else there may be no array */
+        memcpy(stack + 1, args, total * sizeof(PyObject *));
+    }
     return PyObject_VectorcallMethod(name, stack, (size_t)nargs + 1, kwnames);
 }
 
