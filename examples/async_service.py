@@ -48,17 +48,17 @@ class Service:
         return session
 
 
-async def follow(service: Service, client: str, count: int) -> None:
+async def follow(service: Service, client: str, count: int) -> str:
     """A client that leaves when it has heard enough."""
     session = service.open(client)
     async for name, price in service.published.stream():
         session.heard.append(f"{name} {price}")
         if len(session.heard) == count:
             break
-    print(f"{client} heard", ", ".join(session.heard))
+    return f"{client} heard {', '.join(session.heard)}"
 
 
-async def look_later(service: Service, client: str, later: asyncio.Event) -> None:
+async def look_later(service: Service, client: str, later: asyncio.Event) -> str:
     """A client that is slow: its stream keeps what fits, and no more."""
     session = service.open(client)
     stream = service.published.stream(maxsize=1)
@@ -66,19 +66,23 @@ async def look_later(service: Service, client: str, later: asyncio.Event) -> Non
     async for name, price in stream:
         session.heard.append(f"{name} {price}")
         break
-    print(f"{client} heard", *session.heard, f"and missed {stream.dropped}")
+    return f"{client} heard {', '.join(session.heard)} and missed {stream.dropped}"
 
 
 async def main() -> None:
     feed, end = Feed(), asyncio.Event()
     service = Service(feed, asyncio.get_running_loop())
     async with asyncio.TaskGroup() as clients:
-        clients.create_task(follow(service, "Alice", 2))
-        clients.create_task(follow(service, "Bob", 4))
-        clients.create_task(look_later(service, "Carol", end))
+        tasks = [
+            clients.create_task(follow(service, "Alice", 2)),
+            clients.create_task(follow(service, "Bob", 4)),
+            clients.create_task(look_later(service, "Carol", end)),
+        ]
         await asyncio.sleep(0)  # they open their streams
         await asyncio.to_thread(feed.run)
         end.set()
+    for task in tasks:
+        print(task.result())
 
     gc.collect()  # PyPy frees objects only here; CPython has done so when their tasks ended
     print("still listening:", service.published.has_listeners)
