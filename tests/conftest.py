@@ -75,6 +75,10 @@ def pytest_collection_finish() -> None:
     freeze()  # the tests collect all the time
 
 
+def pytest_runtest_logfinish() -> None:
+    freeze()  # what pytest keeps of each test makes a tenfold of what a test makes
+
+
 class Unraisable(NamedTuple):
     """What is kept of an unraisable exception: nothing that would keep objects alive."""
 
