@@ -2757,6 +2757,33 @@ def test_every_allocation_can_fail(length: int) -> None:
     assert count_failures(NO_MEMORY, length) > 5
 
 
+# --- what only C code, and who reaches into a signal, can hand over
+
+
+@pytest.mark.parametrize("wrong", [weakly.IdRef, object, 5, None])
+def test_a_listener_type_that_is_none(wrong: Any) -> None:
+    """What is not a WeakCallable must not be made as if it were."""
+    signal: Any = Signal()
+    signal.connect(bool)
+    signal._listener_type = wrong
+    signal.connect(int)
+    assert [type(each) for each in signal._snapshot()] == [type(signal._snapshot()[0])] * 2
+    assert signal.collect() == [False, 0]
+    assert signal.disconnect(int)
+
+
+def test_called_without_an_array_of_arguments() -> None:
+    """Only the sanitizer sees that nothing is copied from NULL."""
+    call = pytest.importorskip("_testcapi").pyobject_vectorcall
+    signal: Any = Signal()
+    signal.connect(bool)
+    call(signal.emit, None, None)
+    assert call(signal.collect, None, None) == [False]
+    call(signal.connect, None, None)(int)
+    assert call(signal.collect, None, None) == [False, 0]
+    assert call(WeakCallable(signal.collect), None, None) == [False, 0]
+
+
 CONNECT_WITHOUT_MEMORY = """
 import faulthandler, functools, gc, sys, types
 faulthandler.enable()

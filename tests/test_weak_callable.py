@@ -899,6 +899,22 @@ def test_a_callback_that_makes_another() -> None:
     assert made[2] is made[0]
 
 
+def test_what_a_callback_makes_of_the_dead_is_dead() -> None:
+    """Though 3.15 clears references without callbacks after it has called those of others."""
+    made: list[tuple[Any, bool, Any]] = []
+
+    def callback(died: Any) -> None:
+        copied = WeakCallable(died, if_dead="ignore")
+        made.append((copied, copied.alive, copied()))
+
+    obj: Any = Object()
+    obj.other = obj
+    weak = WeakCallable(obj.method, callback)
+    del obj
+    gc_collect_harder()
+    assert made == [(weak, False, None)]
+
+
 def test_the_target_dies_during_its_call() -> None:
     held: list[Any] = []
 
