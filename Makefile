@@ -16,6 +16,8 @@ pytest := $(python) -m pytest -q $(PYTEST_FLAGS)
 core := $(wildcard src/core/*)
 metadata := pyproject.toml setup.py
 say = @echo "==> $(1)"
+# The tests start an interpreter hundreds of times: each would compile weakly anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
