@@ -998,13 +998,13 @@ def test_many_deaths_take_linear_time() -> None:
             weak = WeakList(strong)
             weak.insert(0, strong[-1])
             gc.collect()
-            start = time.perf_counter()
+            start = time.process_time()  # others may keep the machine busy
             while strong:
                 strong.pop()
                 len(weak)
             let_die()
             assert len(weak) == 0
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.process_time() - start)
         return best
 
     small = 2000
