@@ -298,7 +298,8 @@ def test_different_calls(options: dict[str, Any], weak: bool) -> None:
     for left, (args, kwargs) in enumerate(calls, 1 - len(calls)):
         assert function.cache_discard(*args, **kwargs)
         assert not function.cache_discard(*args, **kwargs)
-        check_size(function, -left)
+        assert counts(function)[2] == -left
+    check_size(function, 0)
 
 
 def test_weak_arguments_in_every_place() -> None:

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from support import (
     FREE_THREADED,
     PYPY,
+    REPEATS,
     TIMEOUT,
     Member,
     check_runs,
@@ -91,14 +92,14 @@ def test_never_from_within_the_death(calls: list[Any]) -> None:
             calls.append(1)
 
     with Cleaner() as cleaner:
-        for label in range(100):
+        for label in range(REPEATS):
             member = Member(label)
             member.other = member
             cleaner.register(member, function)
             with lock:
                 del member
                 gc.collect()
-        wait_until(lambda: len(calls) == 100)
+        wait_until(lambda: len(calls) == REPEATS)
 
 
 def test_many_for_one_object(calls: list[Any]) -> None:
@@ -425,7 +426,7 @@ def test_an_idle_cleaner_that_is_dropped_leaves_nothing(end: str) -> None:
 
 def test_many_cleaners_come_and_go() -> None:
     watches = []
-    for label in range(50):
+    for label in range(REPEATS):
         cleaner = Cleaner(name="one of many")
         cleaner.register(Member(label), int)
         let_die()
@@ -611,7 +612,7 @@ def test_closing_against_registering(calls: list[Any]) -> None:
 
 def test_call_cancel_and_death_at_the_same_time(calls: list[Any]) -> None:
     with Cleaner() as cleaner:
-        for label in range(50 if PYPY or FREE_THREADED else 200):
+        for label in range(5 * REPEATS):
             kept = [Member(label)]
             cleanup = cleaner.register(kept[0], calls.append, label)
             _, cancelled, _ = run_all(kept.clear, cleanup.cancel, cleanup)
@@ -630,7 +631,7 @@ def test_closed_in_the_middle_of_registering() -> None:
 import faulthandler, itertools
 from pathlib import Path
 import weakly
-faulthandler.dump_traceback_later(10, exit=True)
+faulthandler.dump_traceback_later(50, exit=True)
 home = str(Path(weakly.__file__).parent)
 def trace(frame, event, _):
     global left
@@ -702,7 +703,7 @@ def test_first_registered_in_many_threads_at_once(calls: list[Any]) -> None:
         def is_closed(self) -> bool:
             return False
 
-    for _ in range(10):
+    for _ in range(2 if PYPY else 10):
         calls.clear()
         loop: Any = Counting()
         cleaner = Cleaner(loop=loop)
@@ -720,7 +721,7 @@ def test_first_registered_in_many_threads_at_once(calls: list[Any]) -> None:
         run_all(*[lambda at=at: register(kept[at]) for at in range(4)])  # noqa: B023
         for died in range(1, 5):
             kept.pop()
-            gc_collect_harder()
+            let_die()
             wait_until(lambda: len(calls) == died)  # noqa: B023  # called at once
             assert loop.told <= died  # two can be seen to at once
         cleaner.close()

@@ -78,11 +78,11 @@ def test_removing_what_is_not_there(kind: Kind) -> None:
     check_holds(kind, container, some)
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 8, 9, 100, 1000])
+@pytest.mark.parametrize("count", [1, 2, 7, 100] if PYPY else [1, 2, 5, 6, 7, 8, 9, 100, 1000])
 def test_members_die_one_by_one(kind: Kind, count: int) -> None:
     some = members(count)
     container = kind.build(some)
-    step = 1 + count // 10
+    step = 1 + count // (4 if PYPY else 10)
     while some:
         del some[len(some) // 2 : len(some) // 2 + step]
         let_die()
@@ -147,7 +147,7 @@ def test_queue_of_members(kind: Kind) -> None:
     """Old ones die as new ones come: the table must neither grow nor lose any."""
     container = kind.cls()
     alive: list[Any] = []
-    for label in range(REPEATS**2 // 5):
+    for label in range(10 + REPEATS**2 // 5):
         alive.append(Member(label))
         kind.add(container, alive[-1])
         if len(alive) > 10:
@@ -370,7 +370,7 @@ def test_many_iterators_at_once(kind: Kind) -> None:
     some = members(200)
     container = kind.build(some)
     iterators = []
-    for at in range(0, 100, 10):
+    for at in range(0, 100, 50 if PYPY else 10):
         iterators.append(kind.iterate(container))
         for iterator in iterators:
             next(iterator)

@@ -21,6 +21,7 @@ from paths import paths
 from support import (
     C_CORE,
     COUNTS_REFERENCES,
+    DEPTH,
     FREE_THREADED,
     PYPY,
     ROUNDS,
@@ -86,8 +87,11 @@ def table_type(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
+HOLDER_TYPES = [EphemeronDictionary, WeakIdKeyDictionary, Pairs]
+
+
 @pytest.fixture(
-    params=[EphemeronDictionary, WeakIdKeyDictionary, Pairs],
+    params=HOLDER_TYPES,
     ids=["EphemeronDictionary", "WeakIdKeyDictionary", "Ephemeron"],
 )
 def holder_type(request: pytest.FixtureRequest) -> Any:
@@ -383,11 +387,11 @@ def chain(holder: Any, length: int, backwards: bool, value_of: Any) -> Any:
 def test_long_chain_goes_in_one_collection(holder_type: Any, backwards: bool) -> None:
     """In either order of the entries, in linear time, without recursion."""
     holder = holder_type()
-    head, watches = chain(holder, 100_000, backwards, lambda key, following: (key, following))
+    head, watches = chain(holder, DEPTH, backwards, lambda key, following: (key, following))
     for _ in range(2):
         collect_once()
         assert None not in [watch() for watch in watches]
-    assert len(holder) == 100_001
+    assert len(holder) == DEPTH + 1
     holder._check()
     del head
     collect_once()
@@ -398,9 +402,9 @@ def test_long_chain_goes_in_one_collection(holder_type: Any, backwards: bool) ->
 @has_counts
 def test_long_chain_dies_by_reference_counts(holder_type: Any) -> None:
     holder = holder_type()
-    head, watches = chain(holder, 100_000, False, lambda key, following: [following])
+    head, watches = chain(holder, DEPTH, False, lambda key, following: [following])
     gc.disable()
-    assert len(holder) == 100_001
+    assert len(holder) == DEPTH + 1
     del head
     if FREE_THREADED:
         let_die()
@@ -412,7 +416,7 @@ def test_long_chain_of_tables_dies_by_reference_counts(holder_type: Any) -> None
     """Each but the first is the value of the one before; the keys are held."""
     key = Thing()
     first = last = holder_type()
-    for _ in range(100_000):
+    for _ in range(DEPTH):
         following = holder_type()
         last[key] = following
         last = following
@@ -1223,30 +1227,38 @@ def test_collector_disabled(holder_type: Any) -> None:
 
 
 @collects
-def test_frozen_objects(holder_type: Any, collect: Any) -> None:
-    """Frozen objects are out of the collector's sight; none is lost, and none is kept for good."""
-    holder = holder_type()
-    key, held = Thing(), Thing()
-    watch = weakref.ref(key)
-    holder[key] = [key, held]
-    holder[held] = [held]
+def test_frozen_objects(collect: Any) -> None:
+    """Frozen objects are out of the collector's sight; none is lost, and none is kept for good.
+
+    All holders at once: what thaws are the tests and all that they use, too.
+    """
+    holders = [holder_type() for holder_type in HOLDER_TYPES]
+    keys, held, fresh = ([Thing() for _ in holders] for _ in range(3))
+    watches = [weakref.ref(key) for key in keys]
+    for at, holder in enumerate(holders):
+        holder[keys[at]] = [keys[at], held[at]]
+        holder[held[at]] = [held[at]]
     gc.freeze()
     try:
-        del key
-        fresh = Thing()
-        holder[fresh] = [fresh, held]
+        keys.clear()
+        for at, holder in enumerate(holders):
+            holder[fresh[at]] = [fresh[at], held[at]]
         collect()
-        for each in (held, fresh):
-            assert each in holder[each]
-        holder._check()
+        for at, holder in enumerate(holders):
+            for key in (held[at], fresh[at]):
+                assert key in holder[key]
+            holder._check()
     finally:
         gc.unfreeze()
     weakly.collect()
-    assert watch() is None
-    assert len(holder) == 2
-    del held, fresh, each
+    assert [watch() for watch in watches] == [None] * len(holders)
+    assert [len(holder) for holder in holders] == [2] * len(holders)
+    held.clear()
+    fresh.clear()
+    del key
     collect()
-    check_empty(holder)
+    for holder in holders:
+        check_empty(holder)
     freeze()  # again what all the tests after this one need not look at
 
 

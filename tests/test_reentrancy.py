@@ -19,6 +19,7 @@ from support import (
     C_CORE,
     COMPARING,
     COUNTS_REFERENCES,
+    DEPTH,
     FREE_THREADED,
     KINDS,
     PYPY,
@@ -969,21 +970,35 @@ def test_the_collector_can_be_looked_into(kind: Kind) -> None:
         gc.is_tracked(each)
     assert gc.get_referrers(some[0])
     gc.get_referrers(*kind.references(containers[0]))
-    if not FREE_THREADED:
-        gc.freeze()
-        try:
-            gc.collect()
-            del some[::2]
-            kind.add(containers[0], extra := Member("extra"))
-        finally:
-            gc.unfreeze()
-            gc.collect()
-            freeze()
-        check_holds(kind, containers[0], [*some, extra])
-        check_holds(kind, containers[1], some)
     for generation in range(3):
         gc.collect(generation)
     containers[0]._check()
+
+
+@pytest.mark.skipif(PYPY or FREE_THREADED, reason="nothing can be frozen there")
+def test_deaths_and_additions_while_all_is_frozen() -> None:
+    """All kinds at once: what thaws are the tests and all that they use, too."""
+    some = [members(50) for _ in KINDS]
+    containers = [kind.build(each) for kind, each in zip(KINDS, some, strict=True)]
+    twins = [container.copy() for container in containers]
+    iterators = [kind.iterate(each) for kind, each in zip(KINDS, containers, strict=True)]
+    for iterator in iterators:
+        next(iterator)
+    gc.freeze()
+    try:
+        gc.collect()
+        for each in some:
+            del each[::2]
+        extra = Member("extra")
+        for kind, container in zip(KINDS, containers, strict=True):
+            kind.add(container, extra)
+    finally:
+        gc.unfreeze()
+        gc.collect()
+        freeze()
+    for kind, each, container, twin in zip(KINDS, some, containers, twins, strict=True):
+        check_holds(kind, container, [*each, extra])
+        check_holds(kind, twin, each)
 
 
 def test_collections_in_the_middle_of_everything(kind: Kind) -> None:
@@ -1036,7 +1051,7 @@ def test_collections_inside_comparisons(kind: Kind) -> None:
             container[key] = value
         else:
             kind.add(container, key)
-    for _ in range(REPEATS // 10):
+    for _ in range(1 + REPEATS // 10):
         doomed += [Collecting("doomed"), Member("doomed")]
         for each in doomed:
             if kind.shape == "value":
@@ -1095,7 +1110,7 @@ print("freed")
 
 @pytest.mark.skipif(PYPY, reason="PyPy has no reference counts that could recurse")
 def test_long_chains_are_freed_without_overflowing_the_stack() -> None:
-    assert check_runs(DEEP.format(depth=100_000 if C_CORE else 20_000)).split() == ["1", "freed"]
+    assert check_runs(DEEP.format(depth=DEPTH if C_CORE else 20_000)).split() == ["1", "freed"]
 
 
 def test_iterators_as_generators_of_trouble(kind: Kind) -> None:
