@@ -374,7 +374,7 @@ class Crew:
 
     def repeat(self, work: Callable[[], object]) -> None:
         try:
-            self.barrier.wait(30)
+            self.barrier.wait(60)
             while not self.stop.is_set():
                 work()
         except BaseException as error:

@@ -952,7 +952,7 @@ else:
     cleaner.register(thing, died.set)
     del thing
     gc.collect()
-    assert died.wait(20), "no thread"
+    assert died.wait(60), "no thread"
 """
     child = ["child True", "one", "zero"] if kept else ["child False"]
     assert at_exit(code) == [*child, "parent True", "one", "zero"]
@@ -996,6 +996,6 @@ def fork():
 cleaner.register(things[0], say, "kept")
 cleaner.register(Thing(), fork)
 gc.collect()
-assert forked.wait(20)
+assert forked.wait(60)
 """
     assert at_exit(code) == ["child", "kept"]

@@ -1525,7 +1525,7 @@ def test_threads_collect_together(table_type: Any) -> None:
         dropped: list[int] = []
 
         def work(barrier: Any = barrier, dropped: Any = dropped) -> None:
-            barrier.wait(30)
+            barrier.wait(60)
             dropped.append(weakly.collect())
 
         threads = [threading.Thread(target=work) for _ in range(4)]

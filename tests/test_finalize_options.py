@@ -270,7 +270,7 @@ if not child:
     go_on.set()
 things[0] = None
 gc.collect()
-assert done.wait(20)
+assert done.wait(60)
 say("end")
 """
     assert sorted(run_forking(code)) == ["child end", "parent end", "parent handed over"]

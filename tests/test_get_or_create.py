@@ -472,11 +472,11 @@ def test_a_forked_process_does_not_wait_for_threads_that_it_does_not_have() -> N
     begun, go_on = threading.Event(), threading.Event()
     def factory():
         begun.set()
-        go_on.wait(30)
+        go_on.wait(60)
         return "of the parent"
     thread = threading.Thread(target=table.get_or_create, args=(key, factory))
     thread.start()
-    begun.wait(30)
+    begun.wait(60)
     child = os.fork()
     if child == 0:
         os._exit(7 if table.get_or_create(key, lambda: "mine") == "mine" else 1)

@@ -9,7 +9,6 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -613,12 +612,14 @@ def test_every_so_often_by_a_daemon_thread():
     def callback(_: object) -> None:
         seen.append((time.monotonic(), threading.current_thread()))
 
+    begin = time.monotonic()
     with on_memory_pressure(callback, every=0.02):
         wait_until(lambda: len(seen) >= 4)
         (thread,) = watcher_threads()
     assert thread.daemon
     assert {thread for _, thread in seen} == {thread}
-    assert all(later - earlier > 0.015 for (earlier, _), (later, _) in pairwise(seen))
+    # Each can come late, and the next be in time.
+    assert all(when - begin > number * 0.015 for number, (when, _) in enumerate(seen))
 
 
 @pytest.mark.usefixtures("pressure")
@@ -688,7 +689,7 @@ def test_who_comes_when_the_thread_is_about_to_end(monkeypatch):
 
     monkeypatch.setattr(memory, "_thread", Threads())
     on_memory_pressure(lambda _: None, every=1000).cancel()
-    assert called.wait(20)
+    assert called.wait(60)
     assert len(watcher_threads()) == 1
     late[0].cancel()
 
@@ -703,7 +704,7 @@ def test_many_threads_come_and_go():
             called = threading.Event()
             every = 1000.0 if turn % 2 else 0.001
             with on_memory_pressure(lambda _, called=called: called.set(), every=every):
-                if not called.wait(30):
+                if not called.wait(60):
                     missed.append(number)
             with on_memory_pressure(seen.append):
                 memory._grown()
@@ -729,7 +730,7 @@ if hasattr(gc, "callbacks"):
     gc.disable()
 
 def wait_until(condition):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition() and time.monotonic() < end:
         time.sleep(0.002)
     assert condition()
@@ -845,7 +846,7 @@ def test_a_callback_under_way_delays_the_end_little():
         + """
 called = threading.Event()
 memory.on_memory_pressure(lambda _: called.set() or time.sleep(1000), every=0.01)
-assert called.wait(20)
+assert called.wait(60)
 """
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
@@ -886,7 +887,7 @@ def test_real_allocations():
             data = fill()
             gc.collect()
             memory._grown()
-            assert called.wait(20)
+            assert called.wait(60)
             assert memory.check_memory(limit=limit) is not None
         for pressure in (by_collection[0], by_thread[0]):
             assert pressure.limit == limit

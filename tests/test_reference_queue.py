@@ -19,6 +19,7 @@ from support import (
     COUNTS_REFERENCES,
     FREE_THREADED,
     PYPY,
+    TIMEOUT,
     Member,
     Unhashable,
     check_runs,
@@ -566,7 +567,7 @@ def test_many_who_wait(queue: ReferenceQueue[Any], timeout: float | None) -> Non
 
 def test_one_death_at_a_time_to_many_who_wait(queue: ReferenceQueue[Any]) -> None:
     """Each has to be awake by itself: nothing but the one death wakes anybody."""
-    count = 50 if PYPY or FREE_THREADED else 500
+    count = 20 if PYPY or FREE_THREADED else 500
     taken: list[int] = []
 
     def take() -> None:
@@ -664,7 +665,7 @@ def test_deaths_in_many_threads(queue: ReferenceQueue[Any]) -> None:
 
 def test_cancel_against_death(queue: ReferenceQueue[Any]) -> None:
     """Either it is cancelled or its token comes: never both, never neither."""
-    rounds = 50 if PYPY or FREE_THREADED else 500
+    rounds = 20 if PYPY or FREE_THREADED else 500
     for label in range(rounds):
         kept = [Member(label)]
         tracked = queue.track(kept[0], label)
@@ -696,14 +697,16 @@ async def take(queue: ReferenceQueue[Any], count: int) -> list[Any]:
 
 
 def test_async_iteration(queue: ReferenceQueue[Any]) -> None:
+    count = 20 if PYPY else 100
+
     async def main() -> None:
-        taking = asyncio.create_task(take(queue, 100))
-        for label in range(100):
+        taking = asyncio.create_task(take(queue, count))
+        for label in range(count):
             queue.track(Member(label), label)
             let_die()
             if label % 10 == 0:
                 await asyncio.sleep(0)
-        assert sorted(await asyncio.wait_for(taking, 30)) == list(range(100))
+        assert sorted(await asyncio.wait_for(taking, TIMEOUT)) == list(range(count))
 
     asyncio.run(main())
 
@@ -750,7 +753,7 @@ def test_several_loops(queue: ReferenceQueue[Any]) -> None:
 
 
 def test_cancelled_consumers_lose_nothing(queue: ReferenceQueue[Any]) -> None:
-    count = 50 if PYPY or FREE_THREADED else 300
+    count = 20 if PYPY or FREE_THREADED else 300
 
     async def main() -> None:
         taken: list[Any] = []
@@ -781,7 +784,7 @@ def test_anext_with_a_timeout(queue: ReferenceQueue[Any]) -> None:
             await asyncio.wait_for(anext(queue), 0.01)
         queue.track(Member(1), "token")
         let_die()
-        assert await asyncio.wait_for(anext(queue), 30) == "token"
+        assert await asyncio.wait_for(anext(queue), TIMEOUT) == "token"
 
     asyncio.run(main())
 

@@ -669,7 +669,7 @@ def test_somebody_waits_for_a_death_whose_callback_is_skipped() -> None:
         Node()
         gc.collect()
         gc.collect()
-        thread.join(10)
+        thread.join(60)
         assert taken == ["other"], taken
     """)
 

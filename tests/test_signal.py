@@ -2350,7 +2350,7 @@ def connect():
     changed.connect(print)
 thread = threading.Thread(target=connect)
 thread.start()
-assert begun.wait(20), "it does not get there"
+assert begun.wait(60), "it does not get there"
 pid = os.fork()
 if not pid:
     signal.alarm(10)
@@ -2480,7 +2480,7 @@ def disconnect_and_again() -> Scenario:
     def stop(frame: Any, event: str, _: object) -> None:
         if frame.f_code.co_name == "hand_over":
             begun.set()
-            go_on.wait(30)
+            go_on.wait(60)
 
     def connect() -> None:
         sys.settrace(stop)
@@ -2488,12 +2488,12 @@ def disconnect_and_again() -> Scenario:
 
     def finish() -> list[bool]:
         go_on.set()
-        thread.join(30)
+        thread.join(60)
         return found
 
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
-    assert begun.wait(30)
+    assert begun.wait(60)
     return lambda: found.append(signal.disconnect(listener)), finish, [True], finish
 
 

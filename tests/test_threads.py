@@ -142,13 +142,13 @@ def test_setdefault_gives_all_threads_the_same(seconds: float) -> None:
     def work(at: int) -> None:
         while True:
             fresh = Member(at)
-            gate.wait(30)
+            gate.wait(60)
             results[at] = (
                 key_table.setdefault(keys[0], fresh),
                 value_table.setdefault("k", fresh),
                 fresh,
             )
-            if gate.wait(30) == 0:
+            if gate.wait(60) == 0:
                 assert len({id(result[0]) for result in results}) == 1
                 assert len({id(result[1]) for result in results}) == 1
                 key_table.clear()
@@ -156,7 +156,7 @@ def test_setdefault_gives_all_threads_the_same(seconds: float) -> None:
                 keys[0] = Member(0)
                 if time.monotonic() > ends:
                     keys[0] = None
-            gate.wait(30)
+            gate.wait(60)
             if keys[0] is None:
                 return
 
