@@ -4,6 +4,7 @@ import contextlib
 import functools
 import gc
 import sys
+import threading
 import time
 import types
 import warnings
@@ -20,6 +21,7 @@ from support import (
     gc_collect_harder,
     let_die,
     run_python,
+    wait_until,
 )
 
 import weakly
@@ -31,6 +33,7 @@ from weakly import (
     WeakKeyDictionary,
     WeakSet,
     WeakValueDictionary,
+    _workers,
 )
 
 needs_hooks = pytest.mark.skipif(not hasattr(gc, "callbacks"), reason="no hooks of the collector")
@@ -831,3 +834,22 @@ def test_what_drain_has_taken_is_not_lost(length: int) -> None:
         print(interrupted)
     """
     assert count_failures(program, length) >= 0  # where collections begin in an allocation, more
+
+
+@pytest.mark.parametrize("has_started", [False, True])
+def test_a_worker_without_memory_for_its_thread(monkeypatch, has_started):
+    """It never ended, and so the program, at exit, neither."""
+
+    class NoMemory(threading.Thread):
+        def start(self):
+            if has_started:
+                super().start()
+            raise MemoryError
+
+    monkeypatch.setattr(_workers, "Thread", NoMemory)
+    runs = []
+    worker = _workers.Worker(runs.append, "without memory")
+    assert worker.start()
+    wait_until(lambda: runs)
+    worker.wait()
+    assert runs == [worker]

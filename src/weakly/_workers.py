@@ -32,13 +32,14 @@ _Calls: TypeAlias = "SimpleQueue[_Call | None]"  # None ends who takes from it
 class Worker:
     """A daemon thread, which can be started from within a finalizer."""
 
-    __slots__ = ("_ident", "_name", "_over", "_run", "_starter")
+    __slots__ = ("_begun", "_ident", "_name", "_over", "_run", "_starter")
 
     def __init__(self, run: Callable[["Worker"], object], name: str) -> None:
         self._run = run
         self._name = name
         self._ident: int | None = None
         self._starter: int | None = get_ident()  # who is still to start it
+        self._begun = allocate_lock()
         self._over = allocate_lock()
         self._over.acquire()
 
@@ -55,10 +56,12 @@ class Worker:
     def _begin(self) -> None:
         try:
             Thread(target=self._work, name=self._name, daemon=True).start()
-        except RuntimeError:  # there are interpreters that want no daemon threads
+        except (RuntimeError, MemoryError):  # there are interpreters that want no daemon threads
             self._work()
 
     def _work(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return  # the thread was started, and only then the memory was missing
         self._ident = get_ident()
         try:
             self._run(self)
