@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, assert_type
 from weakref import ref
@@ -74,6 +75,7 @@ def with_a_queue() -> None:
     queue.track(connection, "gone")
     connection.close()
     del connection, reference
+    gc.collect()  # PyPy frees objects only here
 
     async def consume() -> str:
         async for token in queue:
@@ -83,6 +85,7 @@ def with_a_queue() -> None:
 
     assert_type(asyncio.run(consume()), str)
     queue.track(Connection("four"), "four")
+    gc.collect()
     assert_type(queue.get(timeout=1.0), str)
 
 
