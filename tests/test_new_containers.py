@@ -14,7 +14,16 @@ import weakref
 from typing import Any
 
 import pytest
-from support import C_CORE, KINDS, EqualMember, Member, gc_collect_harder, let_die, members
+from support import (
+    ALL_KINDS,
+    C_CORE,
+    KINDS,
+    EqualMember,
+    Member,
+    gc_collect_harder,
+    let_die,
+    members,
+)
 
 import weakly
 from weakly import (
@@ -356,7 +365,7 @@ def test_every_container_is_among_the_kinds_or_here() -> None:
     """So that none is left out of the tests of all containers."""
     from weakly import containers
 
-    tested = {kind.cls.__name__ for kind in KINDS} | {"WeakDefaultDictionary"}
+    tested = {kind.cls.__name__ for kind in ALL_KINDS} | {"WeakDefaultDictionary"}
     assert set(containers.__all__) == tested
     assert all(getattr(weakly, name) is getattr(containers, name) for name in tested)
 
