@@ -20,7 +20,7 @@
 
 enum { FROM_ROOTS, FROM_LATE, FROM_UNSEEN, STEPS };
 
-enum { EXCLUDED = 1, START = 2, AFTER_CUT = 4, SEEN = 8, OWN = 16 };  /* marks */
+enum { EXCLUDED = 1, START = 2, AFTER_CUT = 4, SEEN = 8, OWN = 16, SOFT = 32 };  /* marks */
 /* What a search has for an object beside the graph: its place in the list of all, 3 arrays of
  * numbers, the marks. */
 enum { SEARCH_BYTES = sizeof(void *) + 3 * sizeof(uint32_t) + 1 };
@@ -28,6 +28,7 @@ enum { SEARCH_BYTES = sizeof(void *) + 3 * sizeof(uint32_t) + 1 };
 enum { CALLER_CUTS = 8 };  /* a function with more variables that are the target has more chains */
 
 typedef struct {
+    PyObject *args;             /* of the call, which has the lists */
     PyObject *held, *roots, *soft, *late, *own;  /* lists */
     PyObject *caller;           /* a frame, or None */
     PyObject *collections, *fixed;  /* tuples of types */
@@ -131,12 +132,16 @@ static bool
 search_from_starts(ChainSearch *search, uint32_t target, Py_ssize_t depth)
 {
     memset(search->parents, 0xff, search->graph.nodes.count * sizeof(uint32_t));
+    size_t queued = 0;
     for (size_t i = 0; i < search->start_count; i++) {
-        search->queue[i] = search->starts[i];
-        search->parents[search->starts[i]] = search->starts[i];
+        uint32_t start = search->starts[i];
+        if (!(search->marks[start] & EXCLUDED)) {
+            search->queue[queued++] = start;
+            search->parents[start] = start;
+        }
     }
     return (target != NONE && search->parents[target] == target)
-           || search_go(search, search->start_count, target, depth);
+           || search_go(search, queued, target, depth);
 }
 
 static bool
@@ -269,9 +274,52 @@ search_forget_start(ChainSearch *search, uint32_t number)
 {
     for (size_t i = 0; i < search->start_count; i++) {
         if (search->starts[i] == number) {
-            search->starts[i] = search->starts[--search->start_count];
+            search->start_count--;
+            memmove(search->starts + i, search->starts + i + 1,
+                    (search->start_count - i) * sizeof(uint32_t));  /* they keep their order */
+            return;
         }
     }
+}
+
+/* Do the roots lead to a soft one, other than through the target? Overwrites the parents. */
+static bool
+search_is_led_to(ChainSearch *search, uint32_t soft)
+{
+    uint8_t mark = search->marks[search->target];
+    search->marks[search->target] |= EXCLUDED;
+    size_t queued = 0;
+    memset(search->parents, 0xff, search->graph.nodes.count * sizeof(uint32_t));
+    for (size_t i = 0; i < search->start_count; i++) {
+        uint32_t start = search->starts[i];
+        if (!(search->marks[start] & (EXCLUDED | SOFT))) {
+            search->queue[queued++] = start;
+            search->parents[start] = start;
+        }
+    }
+    bool is_led_to = search_go(search, queued, soft, PY_SSIZE_T_MAX);
+    search->marks[search->target] = mark;
+    return is_led_to;
+}
+
+/* Searches the next chain; a soft root that only cut references led to is one no more. */
+static bool
+search_next(ChainSearch *search)
+{
+    while (search_from_starts(search, search->target, search->question->depth)) {
+        uint32_t root = search->target;
+        while (search->parents[root] != root) {
+            root = search->parents[root];
+        }
+        if (!(search->marks[root] & SOFT)) {
+            return true;
+        }
+        if (search_is_led_to(search, root)) {
+            return search_from_starts(search, search->target, search->question->depth);
+        }
+        search_forget_start(search, root);
+    }
+    return false;
 }
 
 static void
@@ -284,7 +332,7 @@ search_find_chains(ChainSearch *search)
         if (step == FROM_UNSEEN) {
             search_start_from_unseen(search);
         }
-        while (search_from_starts(search, search->target, search->question->depth)) {
+        while (search->count < search->question->wanted && search_next(search)) {
             Chain chain = search_chain(search, search->target,
                                        search_length(search, search->target), step);
             if (chain.objects == NULL) {
@@ -292,9 +340,6 @@ search_find_chains(ChainSearch *search)
             }
             chain.cut = chain_cut(&chain, search->question);
             search->chains[search->count++] = chain;
-            if (search->count == search->question->wanted) {
-                return;
-            }
             uint32_t to = search->target;
             for (Py_ssize_t i = chain.length - 2; i > chain.cut; i--) {
                 to = search->parents[to];
@@ -351,25 +396,16 @@ search_find_cycle_before(ChainSearch *search)
     search->cycle = search_chain(search, search->target, length, FROM_ROOTS);
 }
 
-/* Roots only if the others lead to them, other than through the target. */
+/* Roots only if the others lead to them: see search_next(). */
 static void
 search_start_from_soft(ChainSearch *search)
 {
     PyObject *soft = search->question->soft;
-    if (PyList_GET_SIZE(soft) == 0) {
-        return;
-    }
-    uint8_t mark = search->target == NONE ? 0 : search->marks[search->target];
-    if (search->target != NONE) {
-        search->marks[search->target] |= EXCLUDED;
-    }
-    (void)search_from_starts(search, NONE, PY_SSIZE_T_MAX);
-    if (search->target != NONE) {
-        search->marks[search->target] = mark;
-    }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(soft); i++) {
         uint32_t number = graph_find(&search->graph, PyList_GET_ITEM(soft, i));
-        if (number != NONE && search->parents[number] != NONE) {
+        if (number != NONE && number != search->target
+            && !(search->marks[number] & (EXCLUDED | START))) {
+            search->marks[number] |= SOFT;
             search_start_from(search, number);
         }
     }
@@ -403,10 +439,10 @@ static void
 search_exclude(ChainSearch *search)
 {
     Question const *question = search->question;
-    PyObject *lists[] = {question->held, question->roots, question->soft, question->late,
-                         question->own, search->frames, search->objects};
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(lists); i++) {
-        search_mark(search, lists[i], EXCLUDED);
+    PyObject *ours[] = {question->args, question->held, question->roots, question->soft,
+                        question->late, question->own, search->frames};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(ours); i++) {
+        search_mark(search, ours[i], EXCLUDED);
     }
     search_exclude_all(search, question->own);
     search_exclude_all(search, question->late);
@@ -439,20 +475,22 @@ search_prepare(ChainSearch *search)
 {
     Graph *graph = &search->graph;
     graph_add_frames(graph, search->frames);
-    size_t frames = graph->nodes.count;
     graph_add_objects(graph, search->objects);
     search->target = graph->target == NULL ? NONE : graph_number(graph, graph->target);
-    graph_enter_all(graph, frames);
-    if (!graph->nodes.failed && search_make_room(search)) {
-        search_exclude(search);
-        search_start_from_all(search, search->question->roots);
-        search_start_from_all(search, search->frames);
-        search_start_from_soft(search);
-        search_cut_caller(search);
-        return true;
+    graph_enter_all(graph);
+    if (graph->nodes.failed || !search_make_room(search)) {
+        graph->nodes.failed = true;
+        return false;
     }
-    graph->nodes.failed = true;
-    return false;
+    search_exclude(search);
+    search_start_from_all(search, search->question->roots);
+    search_start_from_all(search, search->frames);
+    search_start_from_soft(search);
+    search_cut_caller(search);
+    if (search->target != NONE) {  /* a chain may end where none may begin or pass through */
+        search->marks[search->target] &= (uint8_t)~EXCLUDED;
+    }
+    return true;
 }
 
 static void
@@ -461,7 +499,8 @@ search_all(void *arg)
     ChainSearch *search = arg;
     if (search_prepare(search)) {
         search_find_chains(search);
-        if (search->count == 0 && search->question->wanted > 0) {
+        if (search->count == 0 && search->question->wanted > 0
+            && !search_from_starts(search, search->target, PY_SSIZE_T_MAX)) {
             search_find_own_cycle(search);
             if (search->cycle.objects == NULL) {
                 search_find_cycle_before(search);
@@ -496,7 +535,7 @@ search_init(ChainSearch *search, Question const *question, PyObject *target, boo
 {
     *search = (ChainSearch){
         .question = question,
-        .graph = {.target = target, .generator = NONE, .progress = progress},
+        .graph = {.target = target, .progress = progress},
     };
     search->graph.began = monotonic_seconds();
     search->frames = running_frames();
@@ -559,7 +598,7 @@ search_result(ChainSearch *search)
 static PyObject *
 find_chains(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    Question question;
+    Question question = {.args = args};
     int progress;
     if (!PyArg_ParseTuple(args, "O!nnO!O!O!O!OO!O!p:find_chains", &PyList_Type, &question.held,
                           &question.wanted, &question.depth, &PyList_Type, &question.roots,
@@ -569,7 +608,7 @@ find_chains(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     if (PyList_GET_SIZE(question.held) != 1 || question.wanted < 0
-        || question.wanted > INT32_MAX || !are_types(question.collections)
+        || question.wanted > UINT16_MAX || !are_types(question.collections)
         || !are_types(question.fixed)) {
         PyErr_SetString(PyExc_ValueError, "find_chains() takes one target, a number of chains, "
                                           "lists of roots and tuples of types");

@@ -198,6 +198,19 @@ gc_head_number(PyObject *object)
     return word & 2 ? (size_t)(word >> 2) : SIZE_MAX;
 }
 
+/* How many references there are to an object; more than INT32_MAX if they are not all counted. */
+ALWAYS_INLINE Py_ssize_t
+reference_count(PyObject *object)
+{
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030E0000
+    /* There, types, functions and modules have a bit for that, and one reference too many. */
+    if (object->ob_gc_bits & 64) {
+        return PY_SSIZE_T_MAX;
+    }
+#endif
+    return Py_REFCNT(object);
+}
+
 /* From 3.14 on, a suspended generator, coroutine or asynchronous generator visits twice what
  * lies on its stack and in its variables, though it counts it once. */
 #define GENERATORS_BORROW (PY_VERSION_HEX >= 0x030E0000)

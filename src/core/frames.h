@@ -2,8 +2,8 @@
  *
  * A frame object of a running function does not visit what the function holds, and asking it for
  * its variables in Python leaves copies behind before 3.13. So this reads the interpreter's own
- * record of the call, whose layout is private: hence the versions, which
- * tests/test_frames.py compares with what Python code sees. */
+ * record of the call, whose layout is private: hence the versions, on which
+ * tests/test_heap_core.py compares it with what Python code sees. */
 
 #ifndef WEAKLY_FRAMES_H
 #define WEAKLY_FRAMES_H
@@ -13,16 +13,12 @@
 #define FRAMES_KNOWN (PY_VERSION_HEX < 0x03100000)
 #define FRAME_VALUES_TAGGED (PY_VERSION_HEX >= 0x030E0000)
 
-#if FRAME_VALUES_TAGGED
-typedef uintptr_t FrameValue;   /* an address; the lowest bits say whether it is counted */
-#else
-typedef PyObject *FrameValue;
-#endif
+typedef uintptr_t FrameValue;   /* an address; if tagged, the lowest bits say what it is */
 
-/* All references are borrowed. */
 typedef struct CallRecord {
 #if PY_VERSION_HEX < 0x030C0000
-    PyObject *function, *globals, *builtins, *locals;
+    FrameValue function;
+    PyObject *globals, *builtins, *locals;
     FrameValue code;
     PyObject *frame;
     struct CallRecord *previous;
@@ -31,10 +27,11 @@ typedef struct CallRecord {
     bool is_entry;
     char owner;
 #else
-    FrameValue code;            /* None where it is not that of a function */
+    FrameValue code;
     struct CallRecord *previous;
     FrameValue function;
-    PyObject *globals, *builtins, *locals, *frame;
+    PyObject *globals, *builtins, *locals;
+    PyObject *frame;
     void *instruction;
 #  if FRAME_VALUES_TAGGED
     FrameValue *stack_pointer;
@@ -72,48 +69,48 @@ frame_record(PyObject *frame)
 #endif
 }
 
+/* The record of a generator, coroutine or asynchronous generator, which has it in itself. Once the
+ * frame is cleared, the values are left over and may be gone. */
+static inline CallRecord *
+generator_record(PyObject *generator)
+{
+    return (CallRecord *)((char *)generator + Py_TYPE(generator)->tp_basicsize
+                          - offsetof(CallRecord, values));
+}
+
 /* The object a value is, NULL if it is none; borrowed. */
 static inline PyObject *
 frame_value(FrameValue value)
 {
-#if FRAME_VALUES_TAGGED
     /* A number that is no object, or an error's mark, has the second bit. */
-    return value & 2 ? NULL : (PyObject *)(value & ~(uintptr_t)1);
-#else
-    return value;
-#endif
+    return FRAME_VALUES_TAGGED && value & 2 ? NULL : (PyObject *)(value & ~(uintptr_t)1);
 }
 
 /* Does the value own a reference to its object? Where it does not, another does. */
 static inline bool
 frame_value_is_counted(FrameValue value)
 {
-#if FRAME_VALUES_TAGGED
     return (value & 1) == 0;
-#else
-    (void)value;
-    return true;
-#endif
 }
 
 static inline PyCodeObject *
 frame_code(CallRecord *record)
 {
-    PyObject *code = frame_value(record->code);
-    return code != NULL && PyCode_Check(code) ? (PyCodeObject *)code : NULL;
+    return (PyCodeObject *)frame_value(record->code);
 }
 
 /* How many of the values are set or may be: the variables, and of the stack what is known. */
 static inline Py_ssize_t
-frame_value_count(CallRecord *record, PyCodeObject *code)
+frame_value_count(CallRecord *record)
 {
-    Py_ssize_t count = code->co_nlocalsplus;
+    PyCodeObject *code = frame_code(record);
+    Py_ssize_t count = code == NULL ? 0 : code->co_nlocalsplus;
 #if FRAME_VALUES_TAGGED
     Py_ssize_t top = record->stack_pointer == NULL ? 0 : record->stack_pointer - record->values;
 #else
     Py_ssize_t top = record->stack_top;
 #endif
-    return top > count && top <= count + code->co_stacksize ? top : count;
+    return code != NULL && top > count && top <= count + code->co_stacksize ? top : count;
 }
 
 /* Has the function ended? Then the frame object visits all that is left. */
@@ -125,8 +122,8 @@ frame_has_ended(CallRecord *record)
 
 typedef struct {
     PyObject *frame;
-    PyCodeObject *code;         /* borrowed from the frame, as long as that lives */
-    PyObject **values;          /* owned, NULL where a variable is not set */
+    PyCodeObject *code;         /* borrowed from the frame */
+    PyObject **values;          /* owned, NULL where a variable is not set; NULL without memory */
 } FrameVariables;
 
 /* With nothing else running. */
@@ -135,7 +132,13 @@ frame_copy_variables(void *arg)
 {
     FrameVariables *variables = arg;
     CallRecord *record = frame_record(variables->frame);
-    for (int i = 0; i < variables->code->co_nlocalsplus; i++) {
+    if (record == NULL) {
+        return;
+    }
+    variables->code = frame_code(record);
+    int count = variables->code->co_nlocalsplus;
+    variables->values = PyMem_RawMalloc(((size_t)count + 1) * sizeof(PyObject *));
+    for (int i = 0; i < count && variables->values != NULL; i++) {
         variables->values[i] = Py_XNewRef(frame_value(record->values[i]));
     }
 }
@@ -148,19 +151,13 @@ frame_variables(PyObject *Py_UNUSED(module), PyObject *frame)
         return PyErr_Format(PyExc_TypeError, "frame_variables() takes a frame, not '%.200s'",
                             Py_TYPE(frame)->tp_name);
     }
-    PyObject *list = PyList_New(0);
-    CallRecord *record = frame_record(frame);
-    FrameVariables variables = {frame, record == NULL ? NULL : frame_code(record), NULL};
-    if (list == NULL || variables.code == NULL) {
-        return list;
-    }
-    int count = variables.code->co_nlocalsplus;
-    variables.values = PyMem_RawCalloc((size_t)count + 1, sizeof(PyObject *));
-    if (variables.values == NULL) {
-        Py_DECREF(list);
+    FrameVariables variables = {.frame = frame};
+    while_nothing_runs(frame_copy_variables, &variables);
+    if (variables.code != NULL && variables.values == NULL) {
         return PyErr_NoMemory();
     }
-    while_nothing_runs(frame_copy_variables, &variables);
+    int count = variables.code == NULL ? 0 : variables.code->co_nlocalsplus;
+    PyObject *list = PyList_New(0);
     for (int i = 0; i < count; i++) {
         PyObject *name = PyTuple_GET_ITEM(variables.code->co_localsplusnames, i);
         PyObject *value = variables.values[i];

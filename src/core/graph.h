@@ -24,7 +24,8 @@ typedef struct {
     size_t edge_count, edge_room;
     Extent extent;
     PyObject *target;           /* has a node whatever the extent, or NULL; borrowed */
-    uint32_t generator;         /* the number of the one that is being entered, or NONE */
+    size_t frame_count;         /* the first numbers are those of the frames that run, */
+    size_t generator_count;     /* of which the first run generators */
     bool progress;              /* may be shown, on the standard error */
     bool progress_shown;
     double began;
@@ -60,10 +61,19 @@ graph_number(Graph *graph, PyObject *object)
         return NONE;
     }
     uint32_t number = node_of(&graph->nodes, object, tracked);
-    return number != NONE ? number
-                          : node_new(&graph->nodes, object, tracked,
-                                     !tracked && !is_untracked_holder(object)
-                                     && !Py_IS_TYPE(object, &PyFrame_Type));
+    if (number != NONE || UNLIKELY(Py_REFCNT(object) <= 0)) {
+        return number;  /* 3.12's _asyncio visits what it has freed and keeps for later */
+    }
+    return node_new(&graph->nodes, object, tracked,
+                    !tracked && !is_untracked_holder(object)
+                    && !Py_IS_TYPE(object, &PyFrame_Type));
+}
+
+/* So many of an object's references have been met. */
+ALWAYS_INLINE void
+node_explain(Node *node, int references)
+{
+    node->outside -= node->outside == INT32_MAX ? 0 : references;
 }
 
 static int
@@ -74,13 +84,6 @@ graph_visit(PyObject *object, void *arg)
     if (number == NONE) {
         return graph->nodes.failed ? -1 : 0;
     }
-    Node *node = &graph->nodes.at[number];
-    if (GENERATORS_BORROW && UNLIKELY(graph->generator != NONE)) {
-        if (node->link == graph->generator) {
-            return 0;
-        }
-        node->link = graph->generator;
-    }
     uint32_t *edges = with_room(graph->edges, sizeof(uint32_t), graph->edge_count,
                                 &graph->edge_room);
     if (UNLIKELY(edges == NULL)) {
@@ -89,7 +92,7 @@ graph_visit(PyObject *object, void *arg)
     }
     graph->edges = edges;
     edges[graph->edge_count++] = number;
-    node->outside -= node->outside != INT32_MAX;
+    node_explain(&graph->nodes.at[number], 1);
     return 0;
 }
 
@@ -100,45 +103,59 @@ graph_visit_uncounted(PyObject *object, Graph *graph)
     size_t before = graph->edge_count;
     graph_visit(object, graph);
     if (graph->edge_count > before) {
-        Node *node = &graph->nodes.at[graph->edges[before]];
-        node->outside += node->outside != INT32_MAX;
+        node_explain(&graph->nodes.at[graph->edges[before]], -1);
+    }
+}
+
+static void
+graph_visit_value(FrameValue value, Graph *graph)
+{
+    PyObject *object = frame_value(value);
+    if (object != NULL && frame_value_is_counted(value)) {
+        graph_visit(object, graph);
+    }
+    else if (object != NULL) {
+        graph_visit_uncounted(object, graph);
     }
 }
 
 /* What a running function holds: see frames.h. */
 static void
-graph_visit_frame(Graph *graph, PyObject *frame)
+graph_visit_frame(Graph *graph, uint32_t number)
 {
-    CallRecord *record = frame_record(frame);
-    PyCodeObject *code = record == NULL || frame_has_ended(record) ? NULL : frame_code(record);
-    if (code == NULL) {
-        return;
+    node_explain(&graph->nodes.at[number], 1);  /* the record owns its frame object */
+    CallRecord *record = frame_record(graph->nodes.at[number].object);
+    for (Py_ssize_t i = 0, count = frame_value_count(record); i < count; i++) {
+        graph_visit_value(record->values[i], graph);
     }
-    Py_ssize_t count = frame_value_count(record, code);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *value = frame_value(record->values[i]);
-        if (value != NULL && frame_value_is_counted(record->values[i])) {
-            graph_visit(value, graph);
-        }
-        else if (value != NULL) {
-            graph_visit_uncounted(value, graph);
-        }
-    }
-    graph_visit((PyObject *)code, graph);
+    graph_visit_value(record->function, graph);
+    graph_visit_value(record->code, graph);
     if (record->locals != NULL) {
         graph_visit(record->locals, graph);
     }
-#if PY_VERSION_HEX < 0x030C0000
-    graph_visit(record->function, graph);
-#else
-    PyObject *function = frame_value(record->function);
-    if (function != NULL) {
-        graph_visit(function, graph);
-    }
-#endif
     graph_visit_uncounted(record->globals, graph);
     graph_visit_uncounted(record->builtins, graph);
-    graph_visit(frame, graph);  /* the record owns its frame object */
+}
+
+/* A generator that is suspended has visited what its frame only borrows, too: those of its edges
+ * from `first` on, which it had if the frame is not cleared. */
+static void
+graph_leave_generator(Graph *graph, PyObject *generator, size_t first)
+{
+    CallRecord *record = generator_record(generator);
+    for (Py_ssize_t i = 0, count = frame_value_count(record); i < count; i++) {
+        PyObject *value = frame_value(record->values[i]);
+        if (value == NULL || frame_value_is_counted(record->values[i])) {
+            continue;
+        }
+        for (size_t j = first; j < graph->edge_count; j++) {
+            Node *node = &graph->nodes.at[graph->edges[j]];
+            if (node->object == value) {
+                node_explain(node, -1);
+                break;
+            }
+        }
+    }
 }
 
 /* The number of an object, NONE if it has none. To be called before the heads are restored. */
@@ -148,18 +165,29 @@ graph_find(Graph *graph, PyObject *object)
     return node_of(&graph->nodes, object, gc_is_tracked(object));
 }
 
+static void
+graph_add_frames_owned(Graph *graph, PyObject *frames, bool by_generators)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(frames) && !graph->nodes.failed; i++) {
+        PyObject *frame = PyList_GET_ITEM(frames, i);
+        CallRecord *record = frame_record(frame);
+        if (record != NULL && !frame_has_ended(record)
+            && (record->owner == OWNED_BY_GENERATOR) == by_generators
+            && graph_find(graph, frame) == NONE) {
+            node_new(&graph->nodes, frame, gc_is_tracked(frame), false);
+        }
+    }
+}
+
 /* Gives the frames of running functions the first numbers: the collector does not track them,
  * and so they have none otherwise. */
 static void
 graph_add_frames(Graph *graph, PyObject *frames)
 {
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(frames) && !graph->nodes.failed; i++) {
-        PyObject *frame = PyList_GET_ITEM(frames, i);
-        CallRecord *record = frame_record(frame);
-        if (record != NULL && !frame_has_ended(record) && graph_find(graph, frame) == NONE) {
-            node_new(&graph->nodes, frame, gc_is_tracked(frame), false);
-        }
-    }
+    graph_add_frames_owned(graph, frames, true);
+    graph->generator_count = graph->nodes.count;
+    graph_add_frames_owned(graph, frames, false);
+    graph->frame_count = graph->nodes.count;
 }
 
 /* Gives the objects of a list numbers. The list, which nobody else has, gets none: its references
@@ -170,8 +198,7 @@ graph_add_objects(Graph *graph, PyObject *objects)
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(objects); i++) {
         uint32_t number = graph_number(graph, PyList_GET_ITEM(objects, i));
         if (number != NONE) {
-            Node *node = &graph->nodes.at[number];
-            node->outside -= node->outside != INT32_MAX;
+            node_explain(&graph->nodes.at[number], 1);
         }
     }
 }
@@ -187,25 +214,37 @@ graph_show_progress(Graph *graph, size_t entered)
     }
 }
 
-/* Which of the first numbers is that of the frame that a generator is running in? The number of
- * frames if it is not running. The generator has the frame's record in itself. */
-static size_t
-graph_running_frame(Graph *graph, PyObject *generator, size_t frames)
+/* The frame in which a generator is running, NULL if it is not running; borrowed. */
+static PyObject *
+graph_running_frame(Graph *graph, PyObject *generator)
 {
-    size_t i = 0;
-    for (; i < frames; i++) {
-        uintptr_t at = (uintptr_t)frame_record(graph->nodes.at[i].object) - (uintptr_t)generator;
-        if (at < (uintptr_t)Py_TYPE(generator)->tp_basicsize) {
-            break;
+    for (size_t i = 0; i < graph->generator_count; i++) {
+        if (frame_record(graph->nodes.at[i].object) == generator_record(generator)) {
+            return graph->nodes.at[i].object;
         }
     }
-    return i;
+    return NULL;
 }
 
-/* Enters all objects that have numbers, and those that get numbers meanwhile. Of a frame among
- * the first `frames` numbers, what the running function holds is visited. */
+/* Visits a generator's references. */
 static void
-graph_enter_all(Graph *graph, size_t frames)
+graph_enter_generator(Graph *graph, PyObject *generator)
+{
+    PyObject *frame = graph_running_frame(graph, generator);
+    if (frame != NULL) {  /* what the generator holds, that frame visits */
+        graph_visit_uncounted(frame, graph);
+        return;
+    }
+    size_t first = graph->edge_count;
+    (void)Py_TYPE(generator)->tp_traverse(generator, graph_visit, graph);
+    if (GENERATORS_BORROW && FRAMES_KNOWN && !graph->nodes.failed) {
+        graph_leave_generator(graph, generator, first);
+    }
+}
+
+/* Enters all objects that have numbers, and those that get numbers meanwhile. */
+static void
+graph_enter_all(Graph *graph)
 {
     Nodes *nodes = &graph->nodes;
     for (size_t i = 0; i < nodes->count && !nodes->failed; i++) {
@@ -216,21 +255,16 @@ graph_enter_all(Graph *graph, size_t frames)
             continue;
         }
         if (type == &PyGen_Type || type == &PyCoro_Type || type == &PyAsyncGen_Type) {
-            size_t frame = graph_running_frame(graph, object, frames);
-            if (frame < frames) {  /* what the generator holds, that frame visits */
-                graph_visit_uncounted(nodes->at[frame].object, graph);
-                continue;
-            }
-            graph->generator = (uint32_t)i;
+            graph_enter_generator(graph, object);
+            continue;
         }
         (void)type->tp_traverse(object, graph_visit, graph);
-        graph->generator = NONE;
         PyObject *dict = unvisited_dict(object);
         if (UNLIKELY(dict != NULL)) {
             graph_visit(dict, graph);
         }
-        if (i < frames) {
-            graph_visit_frame(graph, object);
+        if (UNLIKELY(i < graph->frame_count)) {
+            graph_visit_frame(graph, (uint32_t)i);
         }
         if (UNLIKELY((i & 0xfffff) == 0xfffff)) {
             graph_show_progress(graph, i + 1);
@@ -265,32 +299,68 @@ graph_memory(Graph *graph)
            + (graph->nodes.map == NULL ? 0 : (graph->nodes.map_mask + 1) * sizeof(uint32_t));
 }
 
-/* The frames of all threads that are running now: a new list, NULL on failure. */
+/* Appends a frame, which it takes over, and those that it returns to: -1 on failure. */
+static int
+append_frames(PyObject *frames, PyFrameObject *frame)
+{
+    int status = 0;
+    while (frame != NULL && status == 0) {
+        status = PyList_Append(frames, (PyObject *)frame);
+        Py_SETREF(frame, PyFrame_GetBack(frame));
+    }
+    Py_XDECREF((PyObject *)frame);
+    return PyErr_Occurred() ? -1 : status;
+}
+
+/* The frames of this interpreter's functions that are running now, in all threads: a new list,
+ * NULL on failure. */
 static PyObject *
 running_frames(void)
 {
+    PyObject *frames = PyList_New(0);
+#ifdef Py_GIL_DISABLED
+    /* Stops the threads; those of other interpreters are among them. */
     PyObject *function = PySys_GetObject("_current_frames");  /* borrowed */
     PyObject *threads = function == NULL ? PyDict_New() : PyObject_CallNoArgs(function);
-    PyObject *frames = threads == NULL ? NULL : PyDict_Values(threads);
-    Py_XDECREF(threads);
-    for (Py_ssize_t i = 0; frames != NULL && i < PyList_GET_SIZE(frames); i++) {
-        PyObject *frame = PyList_GET_ITEM(frames, i);
-        PyObject *back = (PyObject *)PyFrame_GetBack((PyFrameObject *)frame);
-        if (back != NULL && PyList_Append(frames, back) < 0) {
+    PyObject *thread, *frame;
+    Py_ssize_t at = 0;
+    if (threads == NULL) {
+        Py_CLEAR(frames);
+    }
+    while (frames != NULL && PyDict_Next(threads, &at, &thread, &frame)) {
+        if (append_frames(frames, (PyFrameObject *)Py_NewRef(frame)) < 0) {
             Py_CLEAR(frames);
         }
-        Py_XDECREF(back);
     }
+    Py_XDECREF(threads);
+#else
+    /* Not sys._current_frames(): other interpreters, whose frames it has, do not wait for us. */
+    int collected = PyGC_Disable();  /* which could end threads, on 3.11 */
+    PyThreadState *thread = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    for (; thread != NULL && frames != NULL; thread = PyThreadState_Next(thread)) {
+        if (append_frames(frames, PyThreadState_GetFrame(thread)) < 0) {
+            Py_CLEAR(frames);
+        }
+    }
+    if (collected) {
+        PyGC_Enable();
+    }
+#endif
     return frames;
 }
 
-/* All objects that the collector tracks: a new list, NULL on failure. */
+/* All objects that the collector tracks, but those of gc.freeze(): a new list, NULL on failure. */
 static PyObject *
 tracked_objects(void)
 {
-    PyObject *gc = PyImport_ImportModule("gc");
+    /* Calls no `__import__` of the program's. */
+    PyObject *gc = PyImport_ImportModuleLevel("gc", NULL, NULL, NULL, 0);
     PyObject *objects = gc == NULL ? NULL : PyObject_CallMethod(gc, "get_objects", NULL);
     Py_XDECREF(gc);
+    if (objects != NULL && !PyList_CheckExact(objects)) {
+        PyErr_SetString(PyExc_TypeError, "gc.get_objects() returned no list");
+        Py_CLEAR(objects);
+    }
     return objects;
 }
 

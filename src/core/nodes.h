@@ -52,7 +52,7 @@ typedef struct {
                                  * key, or NONE */
         uint32_t first_edge;    /* graph.h */
     };
-    uint32_t link;              /* the generator that met it last; in ephemeron.h's second
+    uint32_t link;              /* ephemeron.h: the generator that met it last; in the second
                                  * step its table's or cache's number */
     uint8_t is_leaf;            /* is not entered */
     uint8_t is_table, is_cache; /* ephemeron.h */
@@ -143,7 +143,7 @@ node_new(Nodes *nodes, PyObject *object, bool tracked, bool is_leaf)
         return NONE;
     }
     nodes->at = at;
-    Py_ssize_t references = Py_REFCNT(object);
+    Py_ssize_t references = reference_count(object);
     uint32_t number = (uint32_t)nodes->count;
     at[number] = (Node){
         .object = object,

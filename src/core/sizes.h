@@ -15,11 +15,13 @@
 #include "chains.h"
 #include "dominators.h"
 
+#include <stdlib.h>
+
 typedef struct {
     PyTypeObject *type;         /* owned */
-    PyObject *method;           /* the __sizeof__ of an object of it; owned, or NULL */
-    size_t bytes;               /* of each object of it, if all are of one size; else 0 */
-    size_t before;              /* what lies before each object */
+    PyCFunction size_of;        /* the __sizeof__ of an object of it, or NULL */
+    bool has_items;             /* counted by Py_SIZE() */
+    size_t before;              /* bytes that lie before each object */
     Py_ssize_t count;
     size_t own, retained;       /* bytes of all objects of it */
     uint32_t open;              /* how many of them are being gone through */
@@ -30,54 +32,58 @@ typedef struct {
     size_t type_count, type_room;
     uint32_t *type_map;         /* by the type's address */
     size_t map_mask;
-    PyObject *sized[16];        /* types whose __sizeof__ is known to do nothing else; owned */
-    size_t sized_count;
-    PyObject *method_name, *object_method;
+    PyObject *trusted[24];      /* types whose __sizeof__ does nothing else; owned */
+    size_t trusted_count;
+    PyObject *method_name;
     bool failed;
 } Sizes;
 
-/* Types whose __sizeof__ counts more than the object itself. Others are counted as the nearest of
- * these that they derive from, or by the sizes in their type. */
+/* What a module that has been imported has by a name, a new reference, or NULL. */
+static PyObject *
+imported(char const *module_name, char const *name)
+{
+    PyObject *modules = PyImport_GetModuleDict();
+    PyObject *module = PyDict_GetItemString(modules, module_name);
+    PyObject *dict = module != NULL && PyModule_Check(module) ? PyModule_GetDict(module) : NULL;
+    return dict == NULL ? NULL : Py_XNewRef(PyDict_GetItemString(dict, name));
+}
+
 static void
 sizes_init(Sizes *sizes)
 {
     PyTypeObject *builtin[] = {&PyLong_Type, &PyUnicode_Type, &PyByteArray_Type, &PyList_Type,
-                               &PyODict_Type, &PyDict_Type, &PySet_Type, &PyFrozenSet_Type,
-                               &PyType_Type, &PyCode_Type, &PyFrame_Type};
-    char const *imported[][2] = {{"collections", "deque"}, {"array", "array"}, {"_io", "BytesIO"},
-                                 {"_io", "StringIO"}, {"numpy", "ndarray"}};
+                               &PyDict_Type, &PyODict_Type, &PySet_Type, &PyFrozenSet_Type,
+                               &PyType_Type, &PyCode_Type, &PyFrame_Type, &PyGen_Type,
+                               &PyCoro_Type, &PyAsyncGen_Type};
+    char const *others[][2] = {{"collections", "deque"}, {"array", "array"}, {"_io", "BytesIO"},
+                               {"_io", "BufferedReader"}, {"_io", "BufferedWriter"},
+                               {"_io", "BufferedRandom"}, {"numpy", "ndarray"},
+                               {"builtins", "frozendict"}};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(builtin); i++) {
-        sizes->sized[sizes->sized_count++] = Py_NewRef((PyObject *)builtin[i]);
+        sizes->trusted[sizes->trusted_count++] = Py_NewRef((PyObject *)builtin[i]);
     }
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(imported); i++) {
-        PyObject *modules = PyImport_GetModuleDict();
-        PyObject *module = PyDict_GetItemString(modules, imported[i][0]);
-        PyObject *dict = module != NULL && PyModule_Check(module) ? PyModule_GetDict(module) : NULL;
-        PyObject *type = dict == NULL ? NULL : PyDict_GetItemString(dict, imported[i][1]);
-        if (type != NULL && PyType_Check(type)) {
-            sizes->sized[sizes->sized_count++] = Py_NewRef(type);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(others); i++) {
+        PyObject *type = imported(others[i][0], others[i][1]);
+        if (type != NULL) {
+            sizes->trusted[sizes->trusted_count++] = type;
         }
     }
     sizes->method_name = PyUnicode_InternFromString("__sizeof__");
-    sizes->object_method = sizes->method_name == NULL
-        ? NULL : type_lookup(&PyBaseObject_Type, sizes->method_name);
-    sizes->failed = sizes->object_method == NULL;
+    sizes->failed = sizes->method_name == NULL;
 }
 
 static void
 sizes_free(Sizes *sizes)
 {
     for (size_t i = 0; i < sizes->type_count; i++) {
-        Py_XDECREF(sizes->types[i].method);
         Py_DECREF(sizes->types[i].type);
     }
-    for (size_t i = 0; i < sizes->sized_count; i++) {
-        Py_DECREF(sizes->sized[i]);
+    for (size_t i = 0; i < sizes->trusted_count; i++) {
+        Py_DECREF(sizes->trusted[i]);
     }
     PyMem_RawFree(sizes->types);
     PyMem_RawFree(sizes->type_map);
     Py_XDECREF(sizes->method_name);
-    Py_XDECREF(sizes->object_method);
 }
 
 static uint32_t *
@@ -92,23 +98,41 @@ sizes_place(Sizes *sizes, PyTypeObject *type)
     }
 }
 
-/* How the size of objects of a type is found. */
+#ifndef Py_GIL_DISABLED
+/* Learns from a `__sizeof__`, which can be anything. Says whether it was a method in C. */
+static bool
+sizes_learn_method(Sizes *sizes, SizedType *sized, PyObject *method)
+{
+    if (!Py_IS_TYPE(method, &PyMethodDescr_Type)) {
+        return false;
+    }
+    PyMethodDef *definition = ((PyMethodDescrObject *)method)->d_method;
+    sized->has_items = PyDescr_TYPE(method) == &PyBaseObject_Type && sized->type->tp_itemsize > 0;
+    for (size_t i = 0; i < sizes->trusted_count; i++) {
+        if (sizes->trusted[i] == (PyObject *)PyDescr_TYPE(method)
+            && definition->ml_flags == METH_NOARGS) {
+            sized->size_of = definition->ml_meth;
+        }
+    }
+    return true;
+}
+#endif
+
+/* How the size of objects of a type is found: by the first `__sizeof__` that is no Python code, if
+ * it can be trusted. */
 static void
 sizes_learn_type(Sizes *sizes, SizedType *sized)
 {
     PyTypeObject *type = sized->type;
 #ifndef Py_GIL_DISABLED
+    bool found = false;
     sized->before = PyType_IS_GC(type) ? 2 * sizeof(uintptr_t) : 0;
-    for (Py_ssize_t i = 0; sized->method == NULL && i < PyTuple_GET_SIZE(type->tp_mro); i++) {
-        for (size_t j = 0; j < sizes->sized_count; j++) {
-            if (PyTuple_GET_ITEM(type->tp_mro, i) == sizes->sized[j]) {
-                sized->method = type_lookup((PyTypeObject *)sizes->sized[j], sizes->method_name);
-                break;
-            }
-        }
-    }
-    if (sized->method == NULL && type->tp_itemsize == 0) {
-        sized->method = Py_NewRef(sizes->object_method);  /* the same for all: asked once */
+    for (Py_ssize_t i = 0; !found && type->tp_mro != NULL && i < PyTuple_GET_SIZE(type->tp_mro);
+         i++) {
+        PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(type->tp_mro, i);
+        PyObject *method = type_lookup(base, sizes->method_name);
+        found = method != NULL && sizes_learn_method(sizes, sized, method);
+        Py_XDECREF(method);
     }
 #else
     (void)sizes;
@@ -155,12 +179,21 @@ sizes_type(Sizes *sizes, PyTypeObject *type)
     return (uint32_t)sizes->type_count++;
 }
 
-/* The bytes of an object, by the sizes in its type and, of containers, what is known of them. */
+#ifdef Py_GIL_DISABLED
+static size_t
+str_bytes(PyObject *object)
+{
+    size_t kind = (size_t)PyUnicode_KIND(object), length = (size_t)PyUnicode_GET_LENGTH(object);
+    return (PyUnicode_IS_COMPACT_ASCII(object) ? sizeof(PyASCIIObject)
+            : PyUnicode_IS_COMPACT(object)     ? sizeof(PyCompactUnicodeObject)
+                                               : sizeof(PyUnicodeObject)) + (length + 1) * kind;
+}
+
+/* The bytes of an object, by the sizes in its type and what is known of containers. */
 static size_t
 reckoned_bytes(PyObject *object)
 {
-    PyTypeObject *type = Py_TYPE(object);
-    size_t bytes = (size_t)type->tp_basicsize;
+    size_t bytes = (size_t)Py_TYPE(object)->tp_basicsize;
     if (PyList_Check(object)) {
         return bytes + (size_t)((PyListObject *)object)->allocated * sizeof(void *);
     }
@@ -173,39 +206,45 @@ reckoned_bytes(PyObject *object)
         return bytes + (size_t)((PyDictObject *)object)->ma_used * 5 * sizeof(void *);
     }
     if (PyUnicode_Check(object)) {
-        return bytes + (size_t)PyUnicode_GET_LENGTH(object) * (size_t)PyUnicode_KIND(object);
+        return bytes - sizeof(PyUnicodeObject) + str_bytes(object);
     }
     if (PyLong_Check(object)) {
-        return bytes + (size_t)_PyLong_NumBits(object) / 8;
+        size_t digits = ((size_t)_PyLong_NumBits(object) + PyLong_SHIFT - 1) / PyLong_SHIFT;
+        return bytes + (digits > 0 ? digits : 1) * sizeof(digit);
     }
-    /* Other types with items need not say how many an object has where Py_SIZE() looks. */
     return PyTuple_Check(object) || PyBytes_Check(object)
-               ? bytes + (size_t)Py_SIZE(object) * (size_t)type->tp_itemsize
+               ? bytes + (size_t)Py_SIZE(object) * (size_t)Py_TYPE(object)->tp_itemsize
                : bytes;
 }
 
 static size_t
+sizes_bytes(Sizes *Py_UNUSED(sizes), SizedType *sized, PyObject *object)
+{
+    return sized->before + reckoned_bytes(object);
+}
+#else
+static size_t
 sizes_bytes(Sizes *sizes, SizedType *sized, PyObject *object)
 {
-    if (sized->bytes != 0) {
-        return sized->bytes;
-    }
-    size_t bytes = 0;
-    if (sized->method != NULL) {
-        PyObject *answer = PyObject_CallOneArg(sized->method, object);
-        bytes = answer == NULL ? 0 : PyLong_AsSize_t(answer);
+    size_t bytes;
+    if (sized->size_of != NULL) {
+        PyObject *answer = sized->size_of(object, NULL);
+        bytes = answer == NULL ? (size_t)-1 : PyLong_AsSize_t(answer);
         Py_XDECREF(answer);
+        if (bytes == (size_t)-1) {  /* there was no memory for the answer */
+            PyErr_Clear();
+            sizes->failed = true;
+        }
     }
-    if (bytes == 0 || bytes == (size_t)-1) {
-        PyErr_Clear();
-        bytes = reckoned_bytes(object);
+    else {
+        bytes = (size_t)sized->type->tp_basicsize;
+        if (sized->has_items) {
+            bytes += (size_t)Py_ABS(Py_SIZE(object)) * (size_t)sized->type->tp_itemsize;
+        }
     }
-    bytes += sized->before;
-    if (sized->method == sizes->object_method) {
-        sized->bytes = bytes;
-    }
-    return bytes;
+    return sized->before + bytes;
 }
+#endif
 
 /* What is asked, and the answer. */
 
@@ -239,7 +278,8 @@ typedef struct {
     size_t all_bytes, garbage_bytes, garbage_count;
 } HeapQuestion;
 
-/* The sizes of all nodes. The objects' heads have been restored, and nothing has run since. */
+/* The sizes of all nodes. The objects' heads have been restored. Nothing has run since, nor does it
+ * now: no method that is called makes objects that the collector tracks. */
 static bool
 question_size_all(HeapQuestion *question)
 {
@@ -295,7 +335,6 @@ retained_all(void *arg)
         return;
     }
     search->marks[search->target] |= EXCLUDED;
-    search_forget_start(search, search->target);
     question_start_from_held(search);
     (void)search_from_starts(search, NONE, PY_SSIZE_T_MAX);
     search->queue[0] = search->target;
@@ -332,8 +371,6 @@ question_retain(HeapQuestion *question)
         }
         for (uint32_t at = first[0]; at != NONE && at != 0;) {
             SizedType *sized = &question->sizes.types[question->type_of[tree->order[at]]];
-            sized->count++;
-            sized->own += question->bytes[tree->order[at]];
             sized->retained += sized->open++ == 0 ? question->retained_by[at] : 0;
             if (first[at] != NONE) {
                 at = first[at];
@@ -352,6 +389,42 @@ question_retain(HeapQuestion *question)
     PyMem_RawFree(first);
     PyMem_RawFree(next);
     return made;
+}
+
+/* Puts an object among those that retain most, a heap with the least of them first. */
+static void
+question_put_top(HeapQuestion *question, TopObject object)
+{
+    TopObject *top = question->top;
+    size_t at = question->top_count;
+    if (at < question->top_room) {
+        question->top_count++;
+        for (; at > 0 && top[(at - 1) / 2].retained > object.retained; at = (at - 1) / 2) {
+            top[at] = top[(at - 1) / 2];
+        }
+    }
+    else {
+        at = 0;
+        for (size_t child = 1; child < question->top_count; child = 2 * at + 1) {
+            child += child + 1 < question->top_count
+                     && top[child + 1].retained < top[child].retained;
+            if (top[child].retained >= object.retained) {
+                break;
+            }
+            top[at] = top[child];
+            at = child;
+        }
+    }
+    top[at] = object;
+}
+
+/* For qsort(): what retains more comes first; of the same, what dominates. */
+static int
+top_compare(void const *a, void const *b)
+{
+    TopObject const *one = a, *other = b;
+    return one->retained != other->retained ? (one->retained < other->retained ? 1 : -1)
+                                            : (one->number < other->number ? -1 : 1);
 }
 
 /* Is an object, or one that dominates it, the caller's own, who asks? */
@@ -376,7 +449,7 @@ question_find_top(HeapQuestion *question)
     for (uint32_t i = 1; i < tree->count && question->top_room > 0; i++) {
         size_t retained = question->retained_by[i];
         if (question->top_count == question->top_room
-            && retained <= question->top[question->top_count - 1].retained) {
+            && retained <= question->top[0].retained) {
             continue;
         }
         PyObject *object = nodes[tree->order[i]].object;
@@ -385,20 +458,16 @@ question_find_top(HeapQuestion *question)
             || (above != 0 && is_namespace(object, nodes[tree->order[above]].object))) {
             continue;
         }
-        size_t at = question->top_count < question->top_room ? question->top_count++
-                                                             : question->top_count - 1;
-        for (; at > 0 && question->top[at - 1].retained < retained; at--) {
-            question->top[at] = question->top[at - 1];
-        }
-        question->top[at] = (TopObject){
+        question_put_top(question, (TopObject){
             .object = object,
             .number = i,
             .bytes = question->bytes[tree->order[i]],
             .retained = retained,
             .retained_count = question->retained_objects[i],
             .dominator = -1,
-        };
+        });
     }
+    qsort(question->top, question->top_count, sizeof(TopObject), top_compare);
     uint32_t *places = question->retained_objects;  /* not needed any more */
     memset(places, 0xff, tree->count * sizeof(uint32_t));
     for (size_t i = 0; i < question->top_count; i++) {
@@ -453,10 +522,15 @@ heap_all(void *arg)
                 question->garbage_count++;
                 question->garbage_bytes += question->bytes[i];
             }
+            else {
+                SizedType *sized = &question->sizes.types[question->type_of[i]];
+                sized->count++;
+                sized->own += question->bytes[i];
+            }
         }
         question_find_top(question);
-        question_hold_top(question);
         graph->nodes.failed = false;
+        question_hold_top(question);
     }
 }
 
@@ -502,7 +576,7 @@ retained_sizes(PyObject *Py_UNUSED(module), PyObject *held)
         return NULL;
     }
     PyObject *none = PyList_New(0), *result = NULL;
-    Question asked = {held, none, none, none, none, Py_None, NULL, NULL, 0, PY_SSIZE_T_MAX};
+    Question asked = {held, held, none, none, none, none, .caller = Py_None};
     HeapQuestion question = {0};
     if (none != NULL && question_init(&question, &asked, PyList_GET_ITEM(held, 0), false) == 0) {
         while_nothing_runs(retained_all, &question);
@@ -559,7 +633,7 @@ question_top(HeapQuestion *question)
 static PyObject *
 heap_sizes(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    Question asked = {.caller = Py_None};
+    Question asked = {.args = args, .caller = Py_None};
     HeapQuestion question = {0};
     Py_ssize_t top;
     int progress;
