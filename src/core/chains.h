@@ -28,6 +28,7 @@ enum { SEARCH_BYTES = sizeof(void *) + 3 * sizeof(uint32_t) + 1 };
 enum { CALLER_CUTS = 8 };  /* a function with more variables that are the target has more chains */
 
 typedef struct {
+    State *state;
     PyObject *args;             /* of the call, which has the lists */
     PyObject *held, *roots, *soft, *late, *own;  /* lists */
     PyObject *caller;           /* a frame, or None */
@@ -539,7 +540,7 @@ search_init(ChainSearch *search, Question const *question, PyObject *target, boo
     };
     search->graph.began = monotonic_seconds();
     search->frames = running_frames();
-    search->objects = search->frames == NULL ? NULL : tracked_objects();
+    search->objects = search->frames == NULL ? NULL : tracked_objects(question->state);
     return search->objects == NULL ? -1 : 0;
 }
 
@@ -596,9 +597,9 @@ search_result(ChainSearch *search)
 /* find_chains(held, count, depth, roots, soft, late, own, caller, collections, fixed, progress):
  * see the Python twin, _heap.py. */
 static PyObject *
-find_chains(PyObject *Py_UNUSED(module), PyObject *args)
+find_chains(PyObject *module, PyObject *args)
 {
-    Question question = {.args = args};
+    Question question = {.state = state_of_module(module), .args = args};
     int progress;
     if (!PyArg_ParseTuple(args, "O!nnO!O!O!O!OO!O!p:find_chains", &PyList_Type, &question.held,
                           &question.wanted, &question.depth, &PyList_Type, &question.roots,

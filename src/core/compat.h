@@ -341,6 +341,26 @@ dict_take(PyObject *dict, PyObject *key, PyObject **value)
 #endif
 }
 
+/* What a dict has by a name: 1 and a new reference, 0 and NULL if it has none, -1 with an exception
+ * set. */
+static inline int
+dict_find(PyObject *dict, char const *name, PyObject **value)
+{
+    *value = NULL;
+    PyObject *key = PyUnicode_FromString(name);
+    if (key == NULL) {
+        return -1;
+    }
+#if PY_VERSION_HEX >= 0x030D0000
+    int found = PyDict_GetItemRef(dict, key, value);
+#else
+    *value = Py_XNewRef(PyDict_GetItemWithError(dict, key));
+    int found = *value != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
+#endif
+    Py_DECREF(key);
+    return found;
+}
+
 /* For tables of methods. */
 #define FUNCTION(f) ((PyCFunction)(void (*)(void))(f))
 

@@ -11,6 +11,7 @@
 
 #include "frames.h"
 #include "nodes.h"
+#include "state.h"
 
 typedef enum {
     TRACKED,                    /* what the collector tracks */
@@ -119,7 +120,8 @@ graph_visit_value(FrameValue value, Graph *graph)
     }
 }
 
-/* What a running function holds: see frames.h. */
+/* What a running function holds: see frames.h. It holds itself and its code, too: as a way to
+ * what they refer to, those would be before others that tell more. */
 static void
 graph_visit_frame(Graph *graph, uint32_t number)
 {
@@ -128,8 +130,6 @@ graph_visit_frame(Graph *graph, uint32_t number)
     for (Py_ssize_t i = 0, count = frame_value_count(record); i < count; i++) {
         graph_visit_value(record->values[i], graph);
     }
-    graph_visit_value(record->function, graph);
-    graph_visit_value(record->code, graph);
     if (record->locals != NULL) {
         graph_visit(record->locals, graph);
     }
@@ -351,12 +351,9 @@ running_frames(void)
 
 /* All objects that the collector tracks, but those of gc.freeze(): a new list, NULL on failure. */
 static PyObject *
-tracked_objects(void)
+tracked_objects(State *state)
 {
-    /* Calls no `__import__` of the program's. */
-    PyObject *gc = PyImport_ImportModuleLevel("gc", NULL, NULL, NULL, 0);
-    PyObject *objects = gc == NULL ? NULL : PyObject_CallMethod(gc, "get_objects", NULL);
-    Py_XDECREF(gc);
+    PyObject *objects = PyObject_CallNoArgs(state->get_objects);
     if (objects != NULL && !PyList_CheckExact(objects)) {
         PyErr_SetString(PyExc_TypeError, "gc.get_objects() returned no list");
         Py_CLEAR(objects);

@@ -134,6 +134,7 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->cache_info_type);
     Py_VISIT(state->partial_type);
     Py_VISIT(state->gc_callbacks);
+    Py_VISIT(state->get_objects);
     Py_VISIT(state->gc_hook);
     return 0;
 }

@@ -38,17 +38,20 @@ typedef struct {
     bool failed;
 } Sizes;
 
-/* What a module that has been imported has by a name, a new reference, or NULL. */
-static PyObject *
-imported(char const *module_name, char const *name)
+/* What a module that has been imported has by a name; as dict_find(). */
+static int
+imported(char const *module_name, char const *name, PyObject **value)
 {
-    PyObject *modules = PyImport_GetModuleDict();
-    PyObject *module = PyDict_GetItemString(modules, module_name);
-    PyObject *dict = module != NULL && PyModule_Check(module) ? PyModule_GetDict(module) : NULL;
-    return dict == NULL ? NULL : Py_XNewRef(PyDict_GetItemString(dict, name));
+    PyObject *module;
+    int found = dict_find(PyImport_GetModuleDict(), module_name, &module);
+    if (found == 1) {
+        found = PyModule_Check(module) ? dict_find(PyModule_GetDict(module), name, value) : 0;
+        Py_DECREF(module);
+    }
+    return found;
 }
 
-static void
+static int
 sizes_init(Sizes *sizes)
 {
     PyTypeObject *builtin[] = {&PyLong_Type, &PyUnicode_Type, &PyByteArray_Type, &PyList_Type,
@@ -63,13 +66,17 @@ sizes_init(Sizes *sizes)
         sizes->trusted[sizes->trusted_count++] = Py_NewRef((PyObject *)builtin[i]);
     }
     for (size_t i = 0; i < Py_ARRAY_LENGTH(others); i++) {
-        PyObject *type = imported(others[i][0], others[i][1]);
-        if (type != NULL) {
+        PyObject *type;
+        int found = imported(others[i][0], others[i][1], &type);
+        if (found < 0) {
+            return -1;
+        }
+        if (found == 1) {
             sizes->trusted[sizes->trusted_count++] = type;
         }
     }
     sizes->method_name = PyUnicode_InternFromString("__sizeof__");
-    sizes->failed = sizes->method_name == NULL;
+    return sizes->method_name == NULL ? -1 : 0;
 }
 
 static void
@@ -427,19 +434,6 @@ top_compare(void const *a, void const *b)
                                             : (one->number < other->number ? -1 : 1);
 }
 
-/* Is an object, or one that dominates it, the caller's own, who asks? */
-static bool
-question_is_own(HeapQuestion *question, uint32_t number)
-{
-    Dominators *tree = &question->tree;
-    for (; number != 0; number = tree->dominators[number]) {
-        if (question->search.marks[tree->order[number]] & OWN) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Finds the objects that retain most. Dicts of attributes stand aside for whose they are. */
 static void
 question_find_top(HeapQuestion *question)
@@ -448,13 +442,17 @@ question_find_top(HeapQuestion *question)
     Node *nodes = question->search.graph.nodes.at;
     for (uint32_t i = 1; i < tree->count && question->top_room > 0; i++) {
         size_t retained = question->retained_by[i];
+        uint32_t above = tree->dominators[i];
+        uint8_t *marks = &question->search.marks[tree->order[i]];
+        if (above != 0) {  /* what the caller's own frames dominate is the caller's own */
+            *marks |= question->search.marks[tree->order[above]] & OWN;
+        }
         if (question->top_count == question->top_room
             && retained <= question->top[0].retained) {
             continue;
         }
         PyObject *object = nodes[tree->order[i]].object;
-        uint32_t above = tree->dominators[i];
-        if (question_is_own(question, i)
+        if ((*marks & OWN)
             || (above != 0 && is_namespace(object, nodes[tree->order[above]].object))) {
             continue;
         }
@@ -559,8 +557,8 @@ question_free(HeapQuestion *question)
 static int
 question_init(HeapQuestion *question, Question const *asked, PyObject *target, bool progress)
 {
-    sizes_init(&question->sizes);
-    if (question->sizes.failed || search_init(&question->search, asked, target, progress) < 0) {
+    if (sizes_init(&question->sizes) < 0
+        || search_init(&question->search, asked, target, progress) < 0) {
         return -1;
     }
     question->search.graph.extent = EVERYTHING;
@@ -569,14 +567,15 @@ question_init(HeapQuestion *question, Question const *asked, PyObject *target, b
 
 /* retained_sizes(held): see the Python twin, _heap.py. */
 static PyObject *
-retained_sizes(PyObject *Py_UNUSED(module), PyObject *held)
+retained_sizes(PyObject *module, PyObject *held)
 {
     if (!PyList_Check(held) || PyList_GET_SIZE(held) != 1) {
         PyErr_SetString(PyExc_TypeError, "retained_sizes() takes a list of one object");
         return NULL;
     }
     PyObject *none = PyList_New(0), *result = NULL;
-    Question asked = {held, held, none, none, none, none, .caller = Py_None};
+    Question asked = {state_of_module(module), held, held, none, none, none, none, Py_None,
+                      .depth = PY_SSIZE_T_MAX};
     HeapQuestion question = {0};
     if (none != NULL && question_init(&question, &asked, PyList_GET_ITEM(held, 0), false) == 0) {
         while_nothing_runs(retained_all, &question);
@@ -631,9 +630,9 @@ question_top(HeapQuestion *question)
 
 /* heap_sizes(top, depth, roots, soft, own, progress): see the Python twin, _heap.py. */
 static PyObject *
-heap_sizes(PyObject *Py_UNUSED(module), PyObject *args)
+heap_sizes(PyObject *module, PyObject *args)
 {
-    Question asked = {.args = args, .caller = Py_None};
+    Question asked = {.state = state_of_module(module), .args = args, .caller = Py_None};
     HeapQuestion question = {0};
     Py_ssize_t top;
     int progress;
