@@ -18,7 +18,6 @@ import heapq
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, CO_OPTIMIZED
@@ -42,8 +41,8 @@ _getrefcount: Callable[[object], int] | None = getattr(sys, "getrefcount", None)
 _get_referents = gc.get_referents
 
 _SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
-_GENERATORS: dict[type, tuple[Any, Any]] = {
-    cls: (vars(cls)[running], vars(cls)[frame])
+_GENERATORS: dict[int, tuple[Any, Any]] = {  # by id: types can have a hash of their own
+    id(cls): (vars(cls)[running], vars(cls)[frame])
     for cls, running, frame in [
         (GeneratorType, "gi_running", "gi_frame"),
         (CoroutineType, "cr_running", "cr_frame"),
@@ -68,7 +67,7 @@ def frame_variables(frame: FrameType) -> list[tuple[str, Any]]:
     class's frame holds its namespace instead (`f_locals`, `f_globals`), and gives nothing here.
     """
     frames = _Frames([frame], [])
-    frames.find_cells(gc.get_objects())
+    frames.find_cells()
     return list(frames.found[id(frame)].items())
 
 
@@ -94,7 +93,7 @@ class _Frames:
 
     def containers(self) -> list[Any]:
         found, others = self.found, self.others
-        return [self, self.frames, found, others, *found.values(), *others.values()]
+        return [self, self.frames, self.unsure, found, others, *found.values(), *others.values()]
 
     def held(self, frame: FrameType) -> list[Any]:
         """What a running frame refers to, as far as Python can tell."""
@@ -106,27 +105,27 @@ class _Frames:
                 held.append(one)
         return held
 
-    def find_cells(self, objects: list[Any]) -> None:
-        """Look among the objects for the functions that run, and for the cells of variables,
-        which take the place of their contents."""
-        codes = {id(frame.f_code) for frame in self.frames}
-        for frame in self.frames:
+    def find_cells(self) -> None:
+        """Look for the cells of variables, which take the place of their contents."""
+        frames = [
+            frame for frame in self.frames if frame.f_code.co_cellvars or frame.f_code.co_freevars
+        ]
+        if not frames:
+            return
+        codes = {id(frame.f_code) for frame in frames}
+        for frame in frames:
             codes.update(map(id, _inner_codes(frame)))
         functions: dict[int, list[FunctionType]] = {}  # by code
         cells: dict[int, list[CellType]] = {}  # by content
-        for one in objects:
+        for one in gc.get_objects():
             if type(one) is FunctionType and id(one.__code__) in codes:
                 functions.setdefault(id(one.__code__), []).append(one)
             elif type(one) is CellType:
                 with suppress(ValueError):  # it is empty
                     cells.setdefault(id(one.cell_contents), []).append(one)
-        for frame in self.frames:
-            running = functions.get(id(frame.f_code), [])
-            if len(running) == 1:
-                self.others[id(frame)].append(running[0])
+        for frame in frames:
             variables = self.found[id(frame)]
-            if variables and (frame.f_code.co_cellvars or frame.f_code.co_freevars):
-                variables.update(self._cells_of(frame, variables, functions, cells))
+            variables.update(self._cells_of(frame, variables, functions, cells))
 
     def _cells_of(
         self,
@@ -222,13 +221,23 @@ def _with_content(cells: list[CellType], value: Any) -> list[CellType]:
 
 
 class _Graph:
-    """The heap as lists of indices.
+    """The heap as lists of indices, when it was walked.
 
     `objects` keeps all of them alive, and is dropped with the graph. Objects that refer to
     nothing are in it only if asked for (`leaves`).
     """
 
-    def __init__(
+    def __init__(self, progress: bool) -> None:
+        self.start = time.perf_counter()
+        self.progress = _Progress() if progress else None
+        self.objects: list[Any] = []
+        self.index: dict[int, int] = {}
+        self.referrers: list[list[int]] = []
+        self._referents: list[list[int]] = []
+        self.references = 0
+        self.explained: dict[int, int] = {}  # references of our own, by id
+
+    def walk(
         self,
         targets: list[Any],
         roots: list[Any],
@@ -236,24 +245,26 @@ class _Graph:
         own: list[FrameType],
         ours: list[Any],
         leaves: bool,
-        progress: bool,
     ) -> None:
-        self.start = time.perf_counter()
-        self.progress = _Progress() if progress else None
-        self.frames = _Frames((*frames, *own), roots)
-        ours = [self, self.progress, *ours, *self.frames.containers()]
-        skipped = set(map(id, ours))
-        self.objects = [one for one in gc.get_objects() if id(one) not in skipped]
-        self.index = {id(one): at for at, one in enumerate(self.objects)}
+        """Make the graph. What is `ours` is not in it, nor what the frames in `own` refer to."""
+        self.frames = _Frames([*frames, *own], roots)
+        hidden = [targets, roots, frames, own, ours, *ours, *self.frames.containers()]
+        mine = [self, self.progress, self.objects, self.referrers, self._referents, hidden]
+        skipped = set(map(id, (*mine, *hidden)))
+        skipped.update((id(mine), id(skipped)))
+        for one in gc.get_objects():
+            if id(one) not in skipped:
+                self._add(one)
         for one in (*targets, *roots, *frames, *own):
             self._add(one)
-        self.referrers: list[list[int]] = [[] for _ in self.objects]
-        self._referents: list[list[int]] = []
-        self.references = 0
-        self.frames.find_cells(self.objects)
-        self.explained = Counter[int]()
-        for holder in ours[1:]:
-            self.explain(_get_referents(holder))
+        one = None  # else it would have a reference more
+        self.referrers += [[] for _ in self.objects]
+        self.frames.find_cells()
+        explained: set[int] = set()
+        for holder in hidden:
+            if id(holder) not in explained:
+                explained.add(id(holder))
+                self.explain(_get_referents(holder))
         for frame in own:
             self.explain(self.frames.found[id(frame)].values())
             skipped.add(id(frame))
@@ -276,7 +287,7 @@ class _Graph:
             refers = held.get(id(one))
             if refers is None:
                 refers = _get_referents(one)
-            if type(one) in _GENERATORS:
+            if id(type(one)) in _GENERATORS:
                 refers = _held_by_generator(one, refers, suspendable, held)
             for other in refers:
                 to = index.get(id(other))
@@ -296,7 +307,8 @@ class _Graph:
 
     def explain(self, objects: Iterable[Any]) -> None:
         """Take these references for our own."""
-        self.explained.update(map(id, objects))
+        for one in objects:
+            self.explained[id(one)] = self.explained.get(id(one), 0) + 1
 
     def indices(self, objects: Iterable[Any]) -> set[int]:
         return {self.index[id(one)] for one in objects if id(one) in self.index}
@@ -308,7 +320,7 @@ class _Graph:
         identity = id(self.objects[at])
         if identity in self.frames.unsure:  # a running function may hold it
             return 0
-        explained = len(self.referrers[at]) + self.explained[identity]
+        explained = len(self.referrers[at]) + self.explained.get(identity, 0)
         return _count(self.objects, at) - _OURS - explained
 
     def referents(self) -> list[list[int]]:
@@ -363,7 +375,7 @@ def _held_by_generator(
     suspendable: dict[int, FrameType],
     held: dict[int, list[Any]],
 ) -> list[Any]:
-    running, frame = _GENERATORS[type(one)]
+    running, frame = _GENERATORS[id(type(one))]
     if suspendable and running.__get__(one):
         # What it holds is its running frame's, to which it leads anyhow.
         frame = frame.__get__(one)
@@ -442,7 +454,8 @@ def find_chains(
     }.values())  # fmt: skip
     ours.append(frames)
     with _CollectorOff():
-        graph = _Graph(held, [*roots, *soft, *late], frames, own, ours, False, progress)
+        graph = _Graph(progress)
+        graph.walk(held, [*roots, *soft, *late], frames, own, ours, False)
         search = _Search(graph, held, depth, roots, soft, late, caller)
         chains: list[_Chain] = []
         try:
@@ -480,7 +493,7 @@ class _Search:
         self.target = graph.index[id(held[0])]
         self.late = graph.indices(late)
         self.roots = graph.indices(roots) - self.late
-        self.soft = graph.indices(soft) - self.late
+        self.soft = graph.indices(soft) - self.late - {self.target}
         self.callers: set[_Edge] = set()  # the caller's references to the target
         if caller is not None:
             at = graph.index[id(caller)]
@@ -647,7 +660,12 @@ def _vars(cls: type) -> Any:
 
 
 def heap_sizes(
-    top: int, depth: int, roots: list[Any], soft: list[Any], progress: bool
+    top: int,
+    depth: int,
+    roots: list[Any],
+    soft: list[Any],
+    own: list[FrameType],
+    progress: bool,
 ) -> tuple[
     tuple[int, int, int, int],
     list[tuple[type, int, int, int]],
@@ -659,17 +677,21 @@ def heap_sizes(
     Returns the objects and bytes of all, and of those that are garbage; the objects, bytes and
     retained bytes of each class; of the `top` objects that retain most, the object, its bytes,
     its retained bytes and objects, which of them dominates it and the chain from a root to it;
-    and what it took, as `find_chains`.
+    and what it took, as `find_chains`. What only the frames in `own` hold is none of those.
     """
-    frames = [one for one in roots if type(one) is FrameType]
+    frames = [one for one in (*roots, *own) if type(one) is FrameType]
+    ours: list[Any] = [roots, soft, own, frames]
     with _CollectorOff():
-        graph = _Graph([], [*roots, *soft], frames, [], [roots, soft, frames], True, progress)
-        starts = graph.indices(roots)
+        graph = _Graph(progress)
+        graph.walk([], [*roots, *soft, *own], frames, [], ours, True)
+        starts = graph.indices((*roots, *own))
         reached = _reached(graph.referents(), starts)
         starts |= {at for at in graph.indices(soft) if at in reached}
         tree = _Dominators(graph, starts | graph.held_unseen(reached))
         try:
-            largest = heapq.nlargest(top, range(1, len(tree.order)), tree.retained.__getitem__)
+            largest = heapq.nlargest(
+                top, tree.not_dominated_by(graph.indices(own)), tree.retained.__getitem__
+            )
             leading = _leading(graph.referents(), starts)
             return (
                 tree.totals(),
@@ -694,7 +716,8 @@ def heap_sizes(
 def retained_sizes(held: list[Any]) -> tuple[int, int]:
     """The bytes and the number of the objects that would go with the one that `held` holds."""
     with _CollectorOff():
-        graph = _Graph(held, [], [] if _getrefcount else _running_frames(), [], [held], True, False)
+        graph = _Graph(False)
+        graph.walk(held, [], [] if _getrefcount else _running_frames(), [], [], True)
         target = graph.index[id(held[0])]
         referents = graph.referents()
         reached = _reached(referents, {target})
@@ -800,6 +823,18 @@ class _Dominators:
             dominators[at] = dominator
         return dominators
 
+    def not_dominated_by(self, those: set[int]) -> list[int]:
+        """The numbers of all but these objects and what goes with them."""
+        numbers: list[int] = []
+        dominated = {self.numbers[one] for one in those}
+        for at in range(1, len(self.order)):
+            if at not in dominated:
+                if self.dominators[at] in dominated:
+                    dominated.add(at)
+                else:
+                    numbers.append(at)
+        return numbers
+
     def totals(self) -> tuple[int, int, int, int]:
         garbage = [at for at, number in enumerate(self.numbers) if not number]
         return (
@@ -811,7 +846,8 @@ class _Dominators:
 
     def classes(self) -> list[tuple[type, int, int, int]]:
         rows: dict[int, list[Any]] = {}
-        for at, one in enumerate(self.graph.objects):
+        for at in self.order[1:]:  # garbage is in none
+            one = self.graph.objects[at]
             row = rows.setdefault(id(type(one)), [type(one), 0, 0, 0])
             row[1] += 1
             row[2] += self.sizes[at]
