@@ -34,6 +34,7 @@ from ._flights import agree, can_be_referenced
 from ._tables import (
     WeakIdKeyTable,
     _callback_may_be_skipped,
+    _new_dict,
 )
 from ._unraisable import report
 
@@ -540,7 +541,7 @@ class Memo(_Decorated):
     def __init__(self, miss: Callable[..., Any] | None, *options: Any) -> None:
         super().__init__(miss, *options)
         self._forget = _forgets_calls(self)
-        self._calls = {}
+        self._calls = _new_dict()
         self._window = None if self._maxsize is None else _Window(self._maxsize, adapts=False)
         self._earliest = inf
         self._unswept = 0
@@ -656,7 +657,7 @@ class Memo(_Decorated):
         """Forget all results and counts."""
         self._generation += 1
         # Not by dict.clear(), see _tables.py.
-        calls, self._calls = self._calls, {}
+        calls, self._calls = self._calls, _new_dict()
         for call in list(calls):
             call.gone = True
             if self._window is not None:
@@ -932,7 +933,7 @@ class CacheTable(Generic[_K, _V]):
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        self._entries_by_key = {}
+        self._entries_by_key = _new_dict()
         self._events = deque()
         self._forget = _forgets_values(self)
         self._earliest = inf
@@ -1198,7 +1199,7 @@ class CacheTable(Generic[_K, _V]):
         """Remove all entries."""
         self._generation += 1
         # Not by dict.clear(), see _tables.py.
-        entries, self._entries_by_key = self._entries_by_key, {}
+        entries, self._entries_by_key = self._entries_by_key, _new_dict()
         for entry in list(entries):
             item: _CachedItem | None = entry.item
             if item is not None:

@@ -4,12 +4,12 @@ Same names and same contract as `_core` (see `_core.pyi`). The public names are 
 
 How it works. A table is one `dict`, and every operation on it is one call into that `dict`:
 from a reference of the key to the value (key and set tables), from the key to a reference of
-the value (value tables), or from the one reference to the other (tables with both sides weak).
-The references in a table by identity hash and compare by identity. So an operation is atomic
+the value (value tables), from the one reference to the other (tables with both sides weak), or
+from the id of the key to a reference of it (tables by identity). So an operation is atomic
 against other threads, against deaths and against what `__eq__`, `__hash__` and `__del__` do to
 the same table, without any lock (holding one while user code runs invites a deadlock, and user
 code can run anywhere: the collector starts finalizers between any two steps). The `dict` keeps
-the insertion order too.
+the insertion order too. (PyPy's dict has a hole: docs/differences.md.)
 
 Iteration walks the `dict` itself and copies it only if it changes meanwhile: then it goes on
 with what a copy holds beyond the entries already passed. An entry knows the era it was made
@@ -229,15 +229,8 @@ class StrongRef(Generic[_T]):
 class _StrongIdRef(StrongRef[_T]):
     """The same in a table by identity."""
 
-    __slots__ = ()
-
-    def __hash__(self) -> int:
-        return object.__hash__(self._object)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _StrongIdRef):
-            return NotImplemented
-        return self._object is cast(Any, other)._object
+    __slots__ = ("value",)
+    value: Any
 
 
 def _is_dead(reference: Any) -> bool:
@@ -249,29 +242,13 @@ class _KeyEntry(ref[_T]):
     era: int
 
 
-class _IdEntry(_KeyEntry[_T]):
-    """Finds its key by identity, without the anchor of an IdRef: while it is searched for, the
-    key lives, and a dead one is found by the very entry."""
+class _IdEntry(ref[_T]):
+    """The key's in a table by identity; `key` is the id of the key."""
 
-    __slots__ = ("_hash",)
-    _hash: int
-
-    def __new__(cls, obj: _T, callback: Callable[[Any], Any] | None = None) -> Self:
-        self = super().__new__(cls, obj, callback)
-        self._hash = object.__hash__(obj)
-        return self
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        mine = self() if isinstance(other, _IdEntry) else None
-        return mine is not None and mine is cast("_IdEntry[Any]", other)()
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
+    __slots__ = ("era", "key", "value")
+    era: int
+    key: int
+    value: Any
 
 
 class _ValueEntry(KeyedRef[_K, _T]):
@@ -296,6 +273,19 @@ def _remove_dead_value(index: dict[Any, Any], key: object) -> None:
             raise
 
 
+def _new_dict() -> dict[Any, Any]:
+    """An empty dict whose `setdefault` is atomic.
+
+    PyPy's, on a dict that was always empty, hashes the key and then stores without another look:
+    where another thread has stored an equal key meanwhile, both get their own.
+    """
+    new: dict[Any, Any] = {}
+    if sys.implementation.name == "pypy":
+        new[None] = None
+        del new[None]
+    return new
+
+
 _Item: TypeAlias = tuple[Any, Any]
 _Resolved: TypeAlias = tuple[Any, Any, Any]
 
@@ -313,7 +303,7 @@ class _Entries(Generic[_K, _V]):
     index: dict[Any, Any]
 
     def __init__(self, forget: Callable[[Any], None]) -> None:
-        self.index = {}
+        self.index = _new_dict()
         self.era = 0  # of the newest iterator
         self.newest = 0  # the era of the newest entry
         self.suspect = False
@@ -330,7 +320,7 @@ class _Entries(Generic[_K, _V]):
         # Not by dict.clear(): where `__eq__` clears the dict that is being searched, the
         # interpreter (3.11, 3.13) can insert the key in a place where it never finds it again.
         # What is under way on the old dict counts as done before this.
-        self.index = {}
+        self.index = _new_dict()
 
     def put(self, key: _K, value: _V) -> None:
         raise NotImplementedError
@@ -476,8 +466,6 @@ class _KeyEntries(_Entries[_K, _V]):
     __slots__ = ()
     reference_side = 0
     role = "keys of a weak dictionary"
-    probe_type: type[ref[Any]] = ref
-    entry_type: type[_KeyEntry[Any]] = _KeyEntry
     index: dict[Any, Any]
 
     def __init__(self) -> None:
@@ -503,7 +491,7 @@ class _KeyEntries(_Entries[_K, _V]):
         if _callback_may_be_skipped():
             self.suspect = True
         try:
-            entry: Any = self.entry_type(key, self.forget)
+            entry: Any = _KeyEntry(key, self.forget)
         except TypeError:
             entry = self.hold(key, self.role)
         entry.era = self.newest = self.era
@@ -511,7 +499,7 @@ class _KeyEntries(_Entries[_K, _V]):
 
     def contains(self, key: object) -> bool:
         try:
-            probe = self.probe_type(key)
+            probe = ref(key)
         except TypeError:
             if not self.lenient:
                 return False
@@ -521,7 +509,7 @@ class _KeyEntries(_Entries[_K, _V]):
     def find(self, key: _K) -> _V:
         """The value, or _MISSING."""
         try:
-            probe: Any = self.probe_type(key)
+            probe: Any = ref(key)
         except TypeError:
             probe = self.hold(key, self.role)
         return cast(_V, self.index.get(probe, _MISSING))
@@ -538,33 +526,10 @@ class _KeyEntries(_Entries[_K, _V]):
     def take(self, key: _K) -> _V:
         """Removes the entry and returns its value, or _MISSING."""
         try:
-            probe: Any = self.probe_type(key)
+            probe: Any = ref(key)
         except TypeError:
             probe = self.hold(key, self.role)
         return cast(_V, self.index.pop(probe, _MISSING))
-
-
-class _IdKeyEntries(_KeyEntries[_K, _V]):
-    """The same with references that hash and compare by identity."""
-
-    __slots__ = ()
-    probe_type = entry_type = _IdEntry
-
-    def require_types(self, keys: Sequence[_K], values: Sequence[_V]) -> None:
-        for key in keys:
-            if not self.lenient:
-                _require_referenceable(key, self.role)
-
-    def hold(self, obj: Any, role: str) -> Any:
-        if not self.lenient:
-            _require_referenceable(obj, role)
-        return _StrongIdRef(obj)
-
-    def live_references(self) -> list[Any]:
-        return [
-            reference if isinstance(reference, StrongRef) else IdRef(key)
-            for key, reference in self.walk(_key_and_reference)
-        ]
 
 
 class _MemberEntries(_KeyEntries[_K, Any]):
@@ -586,10 +551,6 @@ class _MemberEntries(_KeyEntries[_K, Any]):
             if present is not None or not _is_dead(found):
                 return cast(_K, present)
             self.forget(found)
-
-
-class _IdMemberEntries(_MemberEntries[_K], _IdKeyEntries[_K, Any]):
-    __slots__ = ()
 
 
 class _ValueEntries(_Entries[_K, _V]):
@@ -763,6 +724,116 @@ class _PairEntries(_ValueEntries[_K, _V]):
         return super().take(self._probe(key))
 
 
+class _IdKeyEntries(_Entries[_K, _V]):
+    """From the ids of keys to their references, which hold the values. A dead reference can be
+    met under the id of a later object.
+
+    Not from references that compare by identity: their `__eq__` would be Python code, and the
+    dict of PyPy misses or loses keys that are there if another thread makes it grow, from a
+    hundred or two, during a comparison.
+    """
+
+    __slots__ = ()
+    reference_side = 1
+    role = _KeyEntries.role
+    index: dict[int, Any]
+
+    def __init__(self) -> None:
+        super().__init__(_forgets_values(self))
+
+    def references(self) -> list[Any]:
+        return list(self.index.values())
+
+    def resolve(self, item: _Item) -> _Resolved | None:
+        reference = item[1]
+        key = reference()
+        if key is None and _is_dead(reference):
+            return None
+        return key, reference.value, reference
+
+    def require_types(self, keys: Sequence[_K], values: Sequence[_V]) -> None:
+        for key in keys:
+            if not self.lenient:
+                _require_referenceable(key, self.role)
+
+    def live_references(self) -> list[Any]:
+        return [
+            reference if isinstance(reference, StrongRef) else IdRef(key)
+            for key, reference in self.walk(_key_and_reference)
+        ]
+
+    def _entry(self, key: _K, value: _V) -> Any:
+        if _callback_may_be_skipped():
+            self.suspect = True
+        try:
+            entry: Any = _IdEntry(key, self.forget)
+        except TypeError:
+            if not self.lenient:
+                _require_referenceable(key, self.role)
+            entry = _StrongIdRef(key)
+        entry.key = id(key)
+        entry.value = value
+        entry.era = self.newest = self.era
+        return entry
+
+    def contains(self, key: object) -> bool:
+        entry = self.index.get(id(key))
+        return entry is not None and entry() is key
+
+    def find(self, key: _K) -> _V:
+        """The value, or _MISSING."""
+        entry = self.index.get(id(key))
+        if entry is not None and entry() is key:
+            return cast(_V, entry.value)
+        if not self.lenient:
+            _require_referenceable(key, self.role)
+        return cast(_V, _MISSING)
+
+    def _add(self, entry: Any) -> Any:
+        """Puts an entry unless there is a live one for its key; returns the one that is here."""
+        index = self.index
+        while _is_dead(found := index.setdefault(entry.key, entry)):
+            _remove_dead_value(index, entry.key)
+        return found
+
+    def put(self, key: _K, value: _V) -> None:
+        entry = self._entry(key, value)
+        found = self._add(entry)
+        if found is not entry:
+            # It takes over the entry: its place, its key and, for iterators, its age.
+            entry.key = found.key
+            entry.era = found.era
+            self.index[entry.key] = entry
+
+    def put_default(self, key: _K, default: _V) -> _V:
+        value = self.find(key)
+        return cast(_V, self._add(self._entry(key, default)).value) if value is _MISSING else value
+
+    def take(self, key: _K) -> _V:
+        """Removes the entry and returns its value, or _MISSING."""
+        entry = self.index.pop(id(key), None)
+        if entry is not None and entry() is key:
+            return cast(_V, entry.value)
+        if not self.lenient:
+            _require_referenceable(key, self.role)
+        return cast(_V, _MISSING)
+
+
+class _IdMemberEntries(_IdKeyEntries[_K, Any]):
+    """From the ids of members to their references."""
+
+    __slots__ = ()
+    role = _MemberEntries.role
+
+    def put(self, key: _K, value: object) -> None:
+        self._add(self._entry(key, value))
+
+    def intern(self, member: _K) -> _K:
+        """Adds a member if it is not here; there is no other that it could be equal to."""
+        self.put(member, None)
+        return member
+
+
 # The callbacks of the references. The owner is a default argument, not in a closure, and a weak
 # one: no table is in a cycle. Anybody can reach one by `__callback__` and call it at any time.
 
@@ -783,7 +854,7 @@ def _forgets_values(entries: _Entries[Any, Any]) -> Callable[[Any], None]:
 
     def forget(entry: object, *, owner: ref[Any] = weakly) -> None:
         entries = owner()
-        if entries is not None and isinstance(entry, _ValueEntry | _PairEntry):
+        if entries is not None and isinstance(entry, _ValueEntry | _PairEntry | _IdEntry):
             _remove_dead_value(entries.index, cast(Any, entry).key)
 
     return forget
