@@ -12,27 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # for `support`, however pytest imports
 
 from support import C_CORE, KINDS, PYPY, Kind, freeze
 
 import weakly
-
-settings.register_profile(
-    "weakly",
-    deadline=None,
-    max_examples=8 if PYPY else 25,
-    stateful_step_count=25 if PYPY else 40,
-    suppress_health_check=list(HealthCheck),
-)
-settings.register_profile(
-    "weakly-slow",
-    parent=settings.get_profile("weakly"),
-    max_examples=200,
-    stateful_step_count=80,
-)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,7 +31,29 @@ def pytest_configure(config: pytest.Config) -> None:
         "slow: takes long; runs with --run-slow",
     ):
         config.addinivalue_line("markers", line)
-    settings.load_profile("weakly-slow" if config.getoption("--run-slow") else "weakly")
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Sets up hypothesis, before the first file that uses it is imported.
+
+    Without it a collection on PyPy takes two thirds of the time, and most tests there wait for
+    collections most of the time.
+    """
+    if not isinstance(collector, pytest.Module) or "hypothesis" in sys.modules:
+        return
+    if "hypothesis" not in collector.path.read_text("utf-8"):
+        return
+    from hypothesis import HealthCheck, settings
+
+    slow = collector.config.getoption("--run-slow")
+    settings.register_profile(
+        "weakly",
+        deadline=None,
+        max_examples=200 if slow else 8 if PYPY else 25,
+        stateful_step_count=80 if slow else 25 if PYPY else 40,
+        suppress_health_check=list(HealthCheck),
+    )
+    settings.load_profile("weakly")
 
 
 def pytest_report_header() -> str:

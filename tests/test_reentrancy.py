@@ -35,7 +35,7 @@ from support import (
     members,
 )
 
-from weakly import WeakKeyDictionary, WeakSet, WeakValueDictionary
+from weakly import WeakKeyDictionary, WeakKeyValueDictionary, WeakSet, WeakValueDictionary
 
 
 class Trap:
@@ -342,6 +342,31 @@ def test_keys_that_change_the_table(kind: Kind, operation: str, action: str, hoo
         if operation != "compare":
             assert scene.trap.sprung == 1
         scene.check()
+
+
+@pytest.mark.parametrize("nth", [1, 2])  # of the hashings
+@pytest.mark.parametrize("cls", [WeakKeyDictionary, WeakValueDictionary, WeakKeyValueDictionary])
+def test_an_equal_key_comes_into_a_fresh_table_while_one_is_hashed(cls: Any, nth: int) -> None:
+    """PyPy's setdefault() of a fresh dict stores without looking again."""
+    table: Any = cls()
+    first, second = members(2)
+    earlier = Trapped("equal")
+    trap = Trap()
+
+    def act() -> None:
+        nonlocal nth
+        nth -= 1
+        if nth:
+            trap.action = act
+        else:
+            table.setdefault(earlier, first)
+
+    trap.action = act
+    key = Trapped("equal", on_hash=trap)
+    found = table.setdefault(key, second)
+    assert found is table[earlier]
+    assert found is (second if nth else first)  # the C core hashes once
+    assert len(table) == 1
 
 
 @kinds(COMPARING)
