@@ -16,6 +16,7 @@ import sys
 from functools import partial
 from importlib import import_module
 from typing import Any
+from weakref import ref
 
 from rich import box
 from rich.console import Console
@@ -48,10 +49,11 @@ def main(arguments: list[str]) -> int:
         last.next = Session()
         last = last.next
     kept_alive.update(groups=groups, first=first)
+    # By weak references: what this function holds would be a shorter answer.
     targets = {
-        "value in a dict of a module": first,
-        "five objects further": last,
-        "member of a group": groups[len(groups) // 2][GROUP // 2],
+        "value in a dict of a module": ref(first),
+        "five objects further": ref(last),
+        "member of a group": ref(groups[len(groups) // 2][GROUP // 2]),
     }
     del groups, first, last
     gc.collect()
@@ -66,7 +68,7 @@ def main(arguments: list[str]) -> int:
         seconds = times(
             {
                 f"objgraph {objgraph.__version__}": partial(search, objgraph, target),
-                "weakly": partial(why_alive, target, paths=1),
+                "weakly": lambda target=target: why_alive(target(), paths=1),
             },
             ROUNDS,
         )
@@ -81,8 +83,8 @@ def main(arguments: list[str]) -> int:
     return 0 if kept else 1
 
 
-def search(objgraph: Any, target: object) -> object:
-    return objgraph.find_backref_chain(target, objgraph.is_proper_module)
+def search(objgraph: Any, target: "ref[Any]") -> object:
+    return objgraph.find_backref_chain(target(), objgraph.is_proper_module)
 
 
 class Session:

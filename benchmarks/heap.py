@@ -4,8 +4,8 @@
 
 A heap of that many objects, a million if not said: instances with attributes, lists, dicts and
 tuples, all tracked by the collector. A round does each thing once, in random order; ratios are
-of the two times of one round. The extra memory is what the engine says it has allocated, and the
-growth of the peak of the resident set, where `psutil` is installed.
+of the two times of one round. The extra memory is what the engine says it has allocated, and by
+how much the peak of the resident set has grown, where the system tells that.
 """
 
 import gc
@@ -62,12 +62,13 @@ def times(work: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[s
 
 
 def resident() -> int | None:
-    """The most memory that this process has had, in bytes."""
+    """The most memory that this process has had, in bytes; None where nobody says."""
     try:
         import resource
     except ImportError:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def main(arguments: list[str]) -> int:
@@ -85,8 +86,8 @@ def main(arguments: list[str]) -> int:
         "retained()": lambda: retained(target),
         "heap()": lambda: heap(progress=False),
     }
-    for name in ("why_alive()", "heap()"):  # the one that takes most comes last
-        before = resident()
+    before = resident()
+    for name in ("why_alive()", "heap()"):  # a peak is seen if it is higher than those before
         found = work[name]()
         after = resident()
         grown = None if before is None or after is None else after - before

@@ -43,6 +43,7 @@ class _Subject:
                 self.number = number
 
         self.cls = Subject
+        self.watch = watch  # whose tracker ends when nobody has it
         if watch is not None:
             watch(Subject)
 
@@ -117,7 +118,7 @@ def questions() -> dict[str, Callable[[], object]]:
     return {
         "counts(), 1,000 alive": tracker.counts,
         f"report(), 1,000 alive in a heap of {HEAP:,} objects": tracker.report,
-        "the same, and gc.collect() for comparison": lambda: (gc.collect(), kept)[0],
+        "for comparison, gc.collect() of that heap": lambda: (gc.collect(), kept)[0],
     }
 
 

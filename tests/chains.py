@@ -11,6 +11,7 @@ from types import CellType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from plain_search import Heap, running_frames
+from support import PYPY
 
 from weakly._implementation import find_chains
 
@@ -126,7 +127,7 @@ def check(asked: Question, answer: Answer, count: int = 3, depth: int = DEPTH) -
         assert cut == expected_cut(objects), (shown, cut)
         if cut >= 0:
             cuts.add((id(objects[cut]), id(objects[cut + 1])))
-    if len(answer.chains) < count:
+    if len(answer.chains) < count and not PYPY:
         others = [one for one in (*asked.roots, *asked.late) if one is not target]
         rest = heap.distance(others, target, cuts, depth)
         assert rest is None, rest
@@ -154,6 +155,8 @@ def assert_shortest(
     cuts: set[tuple[int, int]],
     uses: set[tuple[int, int]],
 ) -> None:
+    if PYPY:
+        return  # frames are objects like others there: the search sees its own
     target = asked.held[0]
     length = len(objects) - 1
     late = set(map(id, asked.late))

@@ -952,3 +952,13 @@ def module_itself():
 @leak("module", r"leak_corpus\.User", goes=False)
 def class_itself():
     return User, int
+
+
+# The engine takes seconds on PyPy: there, most of them run with the slow tests.
+corpus = pytest.mark.parametrize(
+    "leak",
+    [
+        pytest.param(each, id=name, marks=[pytest.mark.slow] if PYPY and number % 8 else [])
+        for number, (name, each) in enumerate(LEAKS.items())
+    ],
+)

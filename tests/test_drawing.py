@@ -6,10 +6,8 @@ import gc
 import io
 import re
 import sys
-import types
 import weakref
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,14 +28,6 @@ class Thing:
 class Nasty:
     def __repr__(self) -> str:
         return NASTY
-
-
-@pytest.fixture
-def app() -> Iterator[Any]:
-    module: Any = types.ModuleType("app")
-    sys.modules["app"] = module
-    yield module
-    del sys.modules["app"]
 
 
 def make_retention(*paths: list[str], suspects: int = 1) -> Retention:

@@ -13,17 +13,14 @@ from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from chains import Question, ask, break_reference, check, names, question
 from hypothesis import given
 from hypothesis import strategies as st
-from leak_corpus import LEAKS, Leak
+from leak_corpus import Leak, corpus
 from plain_search import Heap
 from support import PYPY, Thing, gc_collect_harder
 
 COUNT = 6  # of chains that are asked for, which is more than the programs make
-
-corpus = pytest.mark.parametrize("leak", LEAKS.values(), ids=list(LEAKS))
 
 
 def built(leak: Leak) -> tuple[list[Any], Any]:

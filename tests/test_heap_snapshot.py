@@ -5,9 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
-import types
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,14 +25,6 @@ class Big:
 
 class Small:
     pass
-
-
-@pytest.fixture
-def app() -> Iterator[Any]:
-    module: Any = types.ModuleType("app")
-    sys.modules["app"] = module
-    yield module
-    del sys.modules["app"]
 
 
 def row_of(snapshot: HeapSnapshot, cls: type) -> ClassRow:

@@ -132,6 +132,31 @@ def test_what_was_made_without_init_counts(run: Run) -> None:
 
 
 @thorough
+def test_what_was_made_without_init_and_grew_old_counts(run: Run) -> None:
+    result = run("""
+        import copy, gc
+        user = User()
+        def test_leak():
+            users.append(copy.copy(user))
+            gc.collect(1)
+    """)
+    result.assert_outcomes(passed=1, errors=1)
+
+
+def test_a_class_that_looks_like_one_of_tests(run: Run) -> None:
+    result = run(
+        """
+        class Settings:
+            testing = True
+            def test_connection(self): pass
+        @pytest.mark.no_leaks(Settings)
+        def test_leak(): users.append(Settings())
+        """,
+        imports=IMPORTS,
+    )
+    result.assert_outcomes(passed=1, errors=1)
+
+
 def test_where_the_marker_may_stand(run: Run) -> None:
     result = run(
         """
@@ -298,7 +323,7 @@ def test_the_option_with_a_list(run: Run) -> None:
         def test_admin(): users.append(Admin())
         def test_user(): users.append(User())
         """,
-        "--weakly-leaks=test_it.Mine,app.Admin",
+        "--weakly-leaks=test_it.Mine,app:Admin",
         imports=IMPORTS,
     )
     result.assert_outcomes(passed=3, errors=2)
@@ -311,7 +336,9 @@ def test_the_option_with_a_list(run: Run) -> None:
         ("app.Nobody", "module 'app' has no attribute 'Nobody'"),
         ("nowhere.Nobody", "No module named 'nowhere'"),
         ("app.users", "'app.users' is no class"),
-        ("app.Bare", "cannot tell whether 'Bare' objects are collected*"),
+        ("User", "'User' is no class: give its module, too, as in myapp.User"),
+        ("object", "cannot *"),
+        ("app.Bare", "cannot tell whether 'app.Bare' objects are collected*"),
     ],
 )
 def test_wrong_classes(run: Run, name: str, message: str) -> None:

@@ -237,7 +237,7 @@ def test_a_class_whose_instances_cannot_be_weakly_referenced() -> None:
     if PYPY:
         pytest.skip("there is nothing that tells")
     for cls in (Bare, int, tuple):
-        with pytest.raises(TypeError, match=f"'{cls.__name__}' objects"):
+        with pytest.raises(TypeError, match=f"{cls.__name__}' objects"):
             assert_collected(cls)
 
 
@@ -290,6 +290,14 @@ def test_what_a_method_returns() -> None:
 def test_a_function_that_returns_nothing() -> None:
     message = r"the 'NoneType' object that list\.clear has returned"
     with pytest.raises(TypeError, match=message), assert_collected(pages.clear):
+        raise AssertionError("not reached")
+
+
+def test_an_async_function_needs_async_with() -> None:
+    async def make() -> Page:
+        return Page()
+
+    with pytest.raises(TypeError, match="make returns a coroutine"), assert_collected(make):
         raise AssertionError("not reached")
 
 
@@ -491,6 +499,26 @@ def test_the_methods_of_a_case() -> None:
 
     found = results(Case)
     assert [name for name, text in found.items() if text] == ["test_leak"]
+
+
+def test_one_class_of_a_case() -> None:
+    class Case(LeakTestMixin, unittest.TestCase):
+        no_leaks = Page
+
+        def test_leak(self) -> None:
+            keep()
+
+    assert "not collected" in results(Case)["test_leak"]
+
+
+def test_the_mixin_stands_first() -> None:
+    class Base(LeakTestMixin):
+        pass
+
+    for case in (unittest.TestCase, unittest.IsolatedAsyncioTestCase):
+        type("Case", (Base, case), {})
+        with pytest.raises(TypeError, match="before the TestCase"):
+            type("Case", (case, Base), {})
 
 
 def test_an_async_case() -> None:

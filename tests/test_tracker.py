@@ -130,7 +130,7 @@ class HostileMeta(type):
         raise AssertionError("__hash__ of a metaclass")
 
     def __getattribute__(cls, name: str) -> Any:
-        if name in ("__subclasses__", "__mro__"):
+        if name in ("__subclasses__", "__mro__", "__module__", "__qualname__"):
             raise AssertionError(name)
         return super().__getattribute__(name)
 
@@ -421,7 +421,6 @@ def test_several_watch_the_same_objects(tracker: Tracker) -> None:
 
 
 def test_classes_that_cannot_be_changed(tracker: Tracker) -> None:
-    before = weakref.WeakSet([(1.0).__class__])  # noqa: F841  # no instance of what is watched
     tracker.watch_class(types.GeneratorType)
     one = (each for each in [1])
     assert any(obj is one for obj in tracker.alive())
@@ -677,8 +676,19 @@ def test_wrong_arguments(tracker: Tracker) -> None:
         tracker.watch(1)
     with pytest.raises(TypeError, match="'int' object: no class"):
         tracker.watch_class(1)  # type: ignore[type-var]
+    with pytest.raises(TypeError, match="all objects"):
+        tracker.watch_class(object)
+    with pytest.raises(TypeError, match="a label is a str, not 'int'"):
+        tracker.watch(Plain(), 1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="negative"):
+        tracker.watch_class(Plain, traceback=-1)
     with pytest.raises(ValueError, match="'nobody'"):
         tracker.alive("nobody")
+    with pytest.raises(TypeError, match="a class or a label is required, not 'int'"):
+        tracker.alive(1)  # type: ignore[call-overload]
+    with pytest.raises(TypeError):
+        tracker.report(why="all")  # type: ignore[arg-type]
+    assert tracker.counts() == {}
 
 
 def test_somebody_else_replaces_the_init() -> None:
@@ -737,11 +747,12 @@ def test_a_tracker_that_goes_without_close() -> None:
 
     tracker = Tracker()
     tracker.watch_class(Local)
+    assert "__init__" in vars(Local)
     watch = weakref.ref(tracker)
     del tracker
     gc_collect_harder()
     assert watch() is None
-    Local()
+    assert "__init__" not in vars(Local)
 
 
 @pytest.mark.skipif(not COUNTS_REFERENCES, reason="deaths come later")

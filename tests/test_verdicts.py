@@ -14,9 +14,10 @@ import logging
 import random
 import sys
 import threading
+import time
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,15 +34,6 @@ class Thing:
 class Holder:
     def __init__(self, **attributes: Any) -> None:
         vars(self).update(attributes)
-
-
-@pytest.fixture
-def app() -> Iterator[Any]:
-    """A module of a program, by the name of `app`."""
-    module: Any = types.ModuleType("app")
-    sys.modules["app"] = module
-    yield module
-    del sys.modules["app"]
 
 
 def kinds(retention: Retention) -> list[str]:
@@ -188,6 +180,23 @@ def test_a_cycle_that_is_longer_than_asked_for() -> None:
     assert retention.verdict == "Kept alive by nothing but a cycle: the collector will take it."
     retention = why_alive(reference())
     assert retention.cycle is not None
+
+
+def test_a_cycle_far_off_takes_no_longer() -> None:
+    gc.disable()
+    thing = Thing()
+    nested: Any = [thing]
+    for _ in range(20_000):
+        nested = [nested]
+    nested.append(nested)
+    reference = weakref.ref(thing)
+    del thing, nested
+    start = time.process_time()
+    why_alive(Thing())
+    one_walk = time.process_time() - start
+    retention = why_alive(reference())
+    assert retention.verdict == "Kept alive by nothing but a cycle: the collector will take it."
+    assert time.process_time() - start < 30 * one_walk
 
 
 @pytest.mark.skipif(not COUNTS_REFERENCES, reason="needs reference counts")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from leak_corpus import LEAKS, Leak
+from leak_corpus import Leak, corpus
 from support import (
     C_CORE,
     COUNTS_REFERENCES,
@@ -30,8 +30,6 @@ from support import (
 )
 
 from weakly.tracking import RetentionPath, heap, retained, why_alive
-
-corpus = pytest.mark.parametrize("leak", LEAKS.values(), ids=list(LEAKS))
 
 # What asks and what runs the test holds everything, and is named after what keeps it alive.
 ASKING = ("caller", "runner")
@@ -271,7 +269,7 @@ def test_near_the_recursion_limit() -> None:
     def descend() -> None:
         with suppress(RecursionError):
             descend()
-        if len(outcomes) < (40 if C_CORE else 10):
+        if outcomes.count("found") < 2:
             try:
                 assert blamed(why_alive(it).paths)
                 outcomes.append("found")

@@ -83,13 +83,15 @@ class _Frames:
         known = {id(_namespace(one)) for one in roots if issubclass(type(one), ModuleType)}
         self.found: dict[int, dict[str, Any]] = {}
         self.others: dict[int, list[Any]] = {}  # what else a frame holds
+        copies: list[dict[str, Any]] = []  # of variables, which PyPy keeps in the frame
         for frame in self.frames:
-            variables, namespace = _contents(frame)
+            variables, namespace = _contents(frame, copies)
             self.found[id(frame)] = variables
             others = [frame.f_code, frame.f_globals, frame.f_builtins, *namespace]
             # What modules have is theirs.
             self.others[id(frame)] = [one for one in others if id(one) not in known]
         self.unsure: set[int] = set()  # cells that some frame's variable may be
+        _clear_unshared(copies)
 
     def containers(self) -> list[Any]:
         found, others = self.found, self.others
@@ -165,7 +167,9 @@ def _inner_codes(frame: FrameType) -> list[CodeType]:
     return [one for one in frame.f_code.co_consts if type(one) is CodeType]
 
 
-def _contents(frame: FrameType) -> tuple[dict[str, Any], list[Any]]:
+def _contents(
+    frame: FrameType, copies: list[dict[str, Any]] | None = None
+) -> tuple[dict[str, Any], list[Any]]:
     """The variables of a frame, without the cells, and its namespace where it has one."""
     code = frame.f_code
     content: Any = frame.f_locals  # a proxy from 3.13 on, else a dict that stays with the frame
@@ -177,25 +181,30 @@ def _contents(frame: FrameType) -> tuple[dict[str, Any], list[Any]]:
             variables[name] = content[name]
     if type(content) is not dict:
         return variables, []
-    if not _has_no_other_owner(frame, content):
+    if _getrefcount is None:
+        if copies is None:
+            _clear_unshared([content])
+        else:
+            copies.append(content)
+        return variables, []
+    if _getrefcount(content) > 3:  # the frame's, this one's, the argument: somebody has it
         return variables, [content]
     content.clear()
     return variables, []
 
 
-def _has_no_other_owner(frame: FrameType, content: dict[str, Any]) -> bool:
-    if _getrefcount is not None:
-        return _getrefcount(content) <= 4  # the frame's, the caller's, this one's, the argument
-    if id(content) in map(id, content.values()):
-        return False
-    ours = {id(one) for one in (frame, *_last_frames(), content)}
-    others = {id(one) for one in gc.get_referrers(content)} - ours
-    return len(others) <= 1  # the tuple of the arguments
-
-
-def _last_frames() -> list[FrameType]:
-    """Of the function that asks, and of who has called it."""
-    return [sys._getframe(1), sys._getframe(2)]  # pyright: ignore[reportPrivateUsage]
+def _clear_unshared(copies: list[dict[str, Any]]) -> None:
+    """Empty the dicts that nothing but their frames has, where references are not counted."""
+    known = {id(one) for one in (copies, *copies)}
+    shared: set[int] = set()
+    for holder in gc.get_referrers(*copies) if copies else ():
+        if type(holder) is not FrameType and id(holder) not in known:
+            held = [id(one) for one in _get_referents(holder) if id(one) in known]
+            if type(holder) is not tuple or len(held) < len(copies):  # the arguments
+                shared.update(held)
+    for content in copies:
+        if id(content) not in shared and id(content) not in map(id, content.values()):
+            content.clear()
 
 
 def _closure_cells(functions: list[FunctionType], name: str, value: Any) -> list[CellType]:
@@ -249,7 +258,8 @@ class _Graph:
         """Make the graph. What is `ours` is not in it, nor what the frames in `own` refer to."""
         self.frames = _Frames([*frames, *own], roots)
         hidden = [targets, roots, frames, own, ours, *ours, *self.frames.containers()]
-        mine = [self, self.progress, self.objects, self.referrers, self._referents, hidden]
+        mine = [self, self.progress, self.objects, self.index, self.referrers, self._referents]
+        mine += [self.explained, hidden]
         skipped = set(map(id, (*mine, *hidden)))
         skipped.update((id(mine), id(skipped)))
         for one in gc.get_objects():
@@ -279,10 +289,11 @@ class _Graph:
 
     def _walk(self, frames: list[FrameType], skipped: set[int], leaves: bool) -> None:
         objects, index, referrers = self.objects, self.index, self.referrers
+        own_globals = globals()  # of the frames that run this, which PyPy shows
         held = {id(frame): self.frames.held(frame) for frame in frames}
         suspendable = {id(frame): frame for frame in frames if frame.f_code.co_flags & _SUSPENDABLE}
         for at, one in enumerate(objects):  # which grows meanwhile
-            if id(one) in skipped:
+            if id(one) in skipped or (type(one) is FrameType and one.f_globals is own_globals):
                 continue
             refers = held.get(id(one))
             if refers is None:
@@ -348,9 +359,9 @@ class _Graph:
         return [self.objects[one] for one in reversed(path)] if len(path) <= depth + 1 else []
 
     def statistics(self) -> _Statistics:
-        memory = sum(map(sys.getsizeof, (self.objects, self.index))) if not _PYPY else 0
-        if not _PYPY:
-            memory += sum(map(sys.getsizeof, self.referrers))
+        # Reckoned: the lists and their numbers; twice, and those of the dominators, for sizes.
+        each, times = (500, 2) if self._referents else (170, 1)
+        memory = len(self.objects) * each + self.references * 8 * times
         if self.progress is not None:
             self.progress.clear()
         seconds = time.perf_counter() - self.start
@@ -500,7 +511,7 @@ class _Search:
             for one in graph.frames.found[id(caller)].values():
                 if one is held[0] or (type(one) is CellType and _with_content([one], held[0])):
                     self.callers.add((at, graph.index[id(one)]))
-        self.order = {graph.index[id(one)]: at for at, one in enumerate((*soft, *roots, *late))}
+        self.order = {graph.index[id(one)]: at for at, one in enumerate((*roots, *soft, *late))}
         self.cut: set[_Edge] = set()
         self.used = False  # the target itself, as a root
         self.tier = 0
@@ -566,35 +577,46 @@ class _Search:
 
     def cycle(self) -> list[int]:
         """A shortest cycle through the target; else one that leads to it, which comes first."""
-        referrers = self.graph.referrers
-        seen = {self.target: -1}
-        order = [self.target]
-        for at in order:
-            for referrer in referrers[at]:
-                if referrer == self.target:
-                    return [self.target, *_path(seen, at)]
-                if referrer not in seen:
-                    seen[referrer] = at
-                    order.append(referrer)
-        for start in order[1:]:
-            around = self._around(start)
-            if around:
-                return [*around[:-1], *_path(seen, start)]
-        return []
+        around, leading = self._around(self.target)
+        if around:
+            return around
+        start = self._on_a_cycle()
+        return [] if start is None else [*self._around(start)[0][:-1], *_path(leading, start)]
 
-    def _around(self, start: int) -> list[int]:
-        """A shortest cycle through an object."""
+    def _around(self, start: int) -> tuple[list[int], dict[int, int]]:
+        """A shortest cycle through an object, if there is one; and else the ways that lead to it,
+        by what comes next."""
         referrers = self.graph.referrers
         seen = {start: -1}
         order = [start]
         for at in order:
             for referrer in referrers[at]:
                 if referrer == start:
-                    return [start, *_path(seen, at)]
+                    return [start, *_path(seen, at)], seen
                 if referrer not in seen:
                     seen[referrer] = at
                     order.append(referrer)
-        return []
+        return [], seen
+
+    def _on_a_cycle(self) -> int | None:
+        """An object on a cycle that leads to the target: the first that a search back, depth
+        first, comes to a second time on its way."""
+        referrers = self.graph.referrers
+        is_on_way = {self.target: True}
+        way = [(self.target, iter(referrers[self.target]))]
+        while way:
+            at, further = way[-1]
+            for referrer in further:
+                if is_on_way.get(referrer):
+                    return referrer
+                if referrer not in is_on_way:
+                    is_on_way[referrer] = True
+                    way.append((referrer, iter(referrers[referrer])))
+                    break
+            else:
+                is_on_way[at] = False
+                way.pop()
+        return None
 
 
 def _path(following: dict[int, int], at: int) -> list[int]:
@@ -692,6 +714,7 @@ def heap_sizes(
             largest = heapq.nlargest(
                 top, tree.not_dominated_by(graph.indices(own)), tree.retained.__getitem__
             )
+            places = {number: place for place, number in enumerate(largest)}
             leading = _leading(graph.referents(), starts)
             return (
                 tree.totals(),
@@ -702,7 +725,7 @@ def heap_sizes(
                         tree.sizes[tree.order[at]],
                         tree.retained[at],
                         tree.counts[at],
-                        _nearest(tree.dominators, at, largest),
+                        _nearest(tree.dominators, at, places),
                         graph.chain(leading, tree.order[at], depth),
                     )
                     for at in largest
@@ -891,9 +914,8 @@ def _least(number: int, linked: int, up: list[int], labels: list[int], semi: lis
     return labels[number]
 
 
-def _nearest(dominators: list[int], at: int, among: list[int]) -> int:
-    """Where the nearest of some numbers that dominates one is in their list; -1: none does."""
-    places = {one: place for place, one in enumerate(among)}
+def _nearest(dominators: list[int], at: int, places: dict[int, int]) -> int:
+    """The place of the nearest of some numbers that dominates one; -1: none does."""
     while at:
         at = dominators[at]
         if at in places:

@@ -35,6 +35,7 @@ from . import (
     implementation,
 )
 from .installation import original
+from .tracking._retention import encodable
 
 __all__ = ["tour"]
 
@@ -291,21 +292,16 @@ def show_scenes(console: Console) -> None:
         del sys.modules["tour"]
 
 
-# What trees are drawn with.
-IN_ASCII = str.maketrans({"└": "`", "▶": ">", "⤷": "->", "←": "<-", "…": "..."})
-
-
 def show_each(console: Console, namespace: dict[str, Any]) -> None:
     python = Syntax("", "python", theme="ansi_dark", background_color="default")
-    in_utf = console.encoding.startswith("utf")
-    arrow = "→" if in_utf else ">"
+    arrow = "→" if console.encoding.startswith("utf") else ">"
     for number, scene in enumerate(SCENES, start=1):
         heading(console, f"{number}. {scene.title}", scene.point)
         console.print()
         for source, output in play(scene.source, namespace):
             for code in python.highlight(source).split("\n"):
                 console.print(Text("    ") + code if code else code)
-            for line in (output if in_utf else output.translate(IN_ASCII)).splitlines():
+            for line in encodable(output, console.encoding).splitlines():
                 console.print(Text(f"    {arrow} {line}", style="bold green"))
 
 

@@ -19,6 +19,7 @@ from functools import partial
 from types import (
     BuiltinFunctionType,
     CellType,
+    CoroutineType,
     FrameType,
     FunctionType,
     MethodType,
@@ -29,7 +30,7 @@ from weakref import ref
 
 from ._implementation import frame_variables
 from .ephemerons import collect
-from .tracking._names import describe, describe_frame
+from .tracking._names import describe, describe_frame, module_of, mro_of, qualified_name
 from .tracking._retention import Retention, RetentionPath, why_alive
 from .tracking._tracker import Tracker
 
@@ -114,7 +115,7 @@ class assert_collected:
         self.references: list[_Reference] = []
         self._classes: list[type] = []
         self._factories: list[Callable[[], Any]] = []
-        self._timeout = timeout
+        self._timeout = float(timeout)
         self._tracker: Tracker | None = None
         for target in targets:
             kind = type(cast(object, target))
@@ -131,7 +132,12 @@ class assert_collected:
     def __enter__(self) -> Self:
         __tracebackhide__ = True
         for factory in self._factories:
-            self.references.append(_weak(factory(), factory))
+            result: Any = factory()
+            if _is_coroutine(result):
+                result.close()
+                raise TypeError(f"{_name_of(factory)} returns a coroutine: use `async with`")
+            self.references.append(_weak(result, factory))
+            del result
         return self._start()
 
     def __exit__(
@@ -148,11 +154,9 @@ class assert_collected:
 
     async def __aenter__(self) -> Self:
         __tracebackhide__ = True
-        from inspect import isawaitable
-
         for factory in self._factories:
-            result = factory()
-            if isawaitable(result) and type(result).__name__ == "coroutine":
+            result: Any = factory()
+            if _is_coroutine(result):
                 result = await result
             self.references.append(_weak(result, factory))
             del result
@@ -195,18 +199,25 @@ class assert_collected:
 class LeakTestMixin(_TestCase):
     """For test cases of `unittest`: `class TestPages(LeakTestMixin, unittest.TestCase)`.
 
-    `no_leaks` names classes: no instance that is made during a test, its `setUp()` included, may be
-    alive after its clean-ups. What the test has set on `self` is deleted before that is checked. A
-    test that fails, or is skipped, is not checked.
+    `no_leaks` names a class, or several: no instance that is made during a test, its `setUp()`
+    included, may be alive after its clean-ups. What the test has set on `self` is deleted before
+    that is checked. A test that fails, or is skipped, is not checked.
     """
 
-    no_leaks: ClassVar[Iterable[type]] = ()
+    no_leaks: ClassVar[Iterable[type] | type] = ()
 
     _weakly_passed = False
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        bases = mro_of(cls)
+        if any(module_of(base) == "unittest.case" for base in bases[: bases.index(LeakTestMixin)]):
+            raise TypeError(f"{cls.__name__}: LeakTestMixin has to stand before the TestCase")
+
     def run(self, result: Any = None) -> Any:
         __tracebackhide__ = True
-        classes = tuple(self.no_leaks)
+        some = self.no_leaks
+        classes = (some,) if isinstance(some, type) else tuple(some)
         if classes:
             self._weakly_passed = False
             leaks = assert_collected(*classes)
@@ -254,11 +265,18 @@ def _weak(target: Any, maker: Any = None) -> _Reference:
     except TypeError:
         what = f"{type(target).__name__!r} object"
         if maker is not None:
-            name = getattr(maker, "__qualname__", None) or describe(maker)
-            what = f"the {what} that {name} has returned"
+            what = f"the {what} that {_name_of(maker)} has returned"
         raise TypeError(
             f"cannot tell whether {what} is collected, because it cannot be weakly referenced"
         ) from None
+
+
+def _is_coroutine(result: object) -> bool:
+    return type(result) is CoroutineType
+
+
+def _name_of(function: Any) -> str:
+    return getattr(function, "__qualname__", None) or describe(function)
 
 
 def is_collectable(cls: type) -> None:
@@ -266,8 +284,8 @@ def is_collectable(cls: type) -> None:
     offset = type.__dict__.get("__weakrefoffset__")  # not in every implementation
     if offset is not None and not offset.__get__(cls):
         raise TypeError(
-            f"cannot tell whether {cls.__name__!r} objects are collected, because they cannot be "
-            "weakly referenced: has the class __slots__ without '__weakref__'?"
+            f"cannot tell whether {qualified_name(cls)!r} objects are collected, because they "
+            "cannot be weakly referenced: has the class __slots__ without '__weakref__'?"
         )
 
 

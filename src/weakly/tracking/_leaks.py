@@ -30,7 +30,7 @@ from weakref import ref
 from .._run import CannotRun
 from .._unraisable import report as report_unraisable
 from ..ephemerons import collect
-from ._names import qualified_name
+from ._names import module_of, mro_of, namespace_of, qualified_name
 from ._retention import Retention, encodable, why_alive
 from ._snapshot import HeapSnapshot, heap, readable
 from ._tracker import Tracker
@@ -101,7 +101,9 @@ class Report:
         lines = [f"{self.program} {self.ended}", summary(self)]
         for leak in self.suspects:
             lines += ["", headline(leak)]
-            for holder in leak.holders:
+            for number, holder in enumerate(leak.holders):
+                if number:
+                    lines.append("")
                 if len(leak.holders) > 1:
                     lines.append(f"  {holder.share} of {leak.looked_at} looked at:")
                 if holder.within:
@@ -140,28 +142,10 @@ def expressions(leak: Leak) -> str:
 # ----------------------------------------------------------------------- which classes
 
 
-# The interpreter's own, whatever a metaclass says.
-_module, _namespace, _mro = (
-    vars(type)[name].__get__ for name in ("__module__", "__dict__", "__mro__")
+# The folders of the standard library and of weakly.
+_FOREIGN = tuple(
+    os.path.join(os.path.dirname(path), "") for path in (os.__file__, os.path.dirname(__file__))
 )
-
-
-def _module_of(cls: type) -> str:
-    with suppress(AttributeError):  # somebody has deleted it
-        module = _module(cls)
-        if type(module) is str:
-            return module
-    return ""
-
-
-@cache
-def _foreign_folders() -> tuple[str, ...]:
-    from sysconfig import get_paths
-
-    paths = get_paths()
-    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    ours = os.path.dirname(os.path.dirname(__file__))
-    return tuple(os.path.join(path, "") for path in {ours, *(paths[kind] for kind in kinds)})
 
 
 @cache
@@ -169,16 +153,15 @@ def is_own(module: str) -> bool:
     """Whether this module is the program's: neither of the standard library nor installed."""
     if module == "__main__":
         return True
-    found: Any = sys.modules.get(module)
-    file = _variables(found).get("__file__") if found is not None else None
-    if type(file) is not str or re.search(r"[\\/](site|dist)-packages[\\/]", file):
+    file = _variables(sys.modules.get(module)).get("__file__")
+    if type(file) is not str or file.startswith(_FOREIGN):
         return False
-    return not os.path.abspath(file).startswith(_foreign_folders())
+    return not re.search(r"[\\/](site|dist)-packages[\\/]", file)
 
 
 def _variables(owner: object) -> dict[str, Any]:
     if issubclass(type(owner), type):  # isinstance() would ask for its `__class__`
-        return dict(_namespace(owner))
+        return dict(namespace_of(owner))
     if not issubclass(type(owner), ModuleType):
         return {}
     return cast(dict[str, Any], ModuleType.__getattribute__(cast(ModuleType, owner), "__dict__"))
@@ -229,9 +212,9 @@ class Classes:
 
     def _name(self, cls: type) -> str | None:
         if not self.patterns:
-            return qualified_name(cls) if is_own(_module_of(cls)) else None
+            return qualified_name(cls) if is_own(module_of(cls)) else None
         wanted = [found() for found in self._resolved.values()]
-        for base in _mro(cls):
+        for base in mro_of(cls):
             name = qualified_name(base)
             for glob, pattern in self._globs:
                 if fnmatchcase(name, glob):
@@ -582,7 +565,6 @@ class Watch:
             from ._page import write
 
             self._write = write
-        _foreign_folders()
         self._sampler = Sampler(self._classes, self._tracker)
         self._process = os.getpid()
         self._exit = os._exit
@@ -747,7 +729,7 @@ class Watch:
             {id(cls): cls for cls in gc.get_objects() if issubclass(type(cls), type)}
         )
         types = types_by_id().values()
-        own = frozenset(qualified_name(cls) for cls in types if is_own(_module_of(cls)))
+        own = frozenset(qualified_name(cls) for cls in types if is_own(module_of(cls)))
         return Report(
             self._program,
             f"{ended} after {samples[-1].seconds:.1f} s",
@@ -764,7 +746,7 @@ def tell(text: str) -> None:
     """Write on standard error, also if a signal has interrupted the program in doing so."""
     text = f"weakly leaks: {text}\n"
     try:
-        sys.stderr.write(encodable(text, sys.stderr.encoding or "utf-8"))
+        sys.stderr.write(encodable(text, getattr(sys.stderr, "encoding", None) or "utf-8"))
         sys.stderr.flush()
     except RuntimeError:
         os.write(2, text.encode(errors="backslashreplace"))

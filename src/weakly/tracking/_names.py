@@ -166,8 +166,9 @@ def _names_in_methods(cls: Any) -> Iterable[str]:
     """The names that methods in Python use, of attributes among others."""
     for base in mro_of(cls):
         for method in list(namespace_of(base).values()):
-            if type(method) is FunctionType:
-                yield from method.__code__.co_names
+            code = method.__code__ if type(method) is FunctionType else None
+            if type(code) is CodeType:  # PyPy's own functions have others
+                yield from code.co_names
 
 
 def position(child: object, objects: Iterable[Any]) -> int | None:
@@ -512,7 +513,11 @@ def _function(chain: list[Any], at: int) -> Name | None:
     if child is closure and type(then) is CellType:
         index = position(then, closure)
         if index is not None:
-            return _cell_of(called, function.__code__, index, chain, at + 2)
+            return _cell_of(called, function.__code__, index, chain, at + 2, 2)
+    if type(child) is CellType and closure is not None:  # on PyPy there is no tuple between
+        index = position(child, closure)
+        if index is not None:
+            return _cell_of(called, function.__code__, index, chain, at + 1, 1)
     if child is read(function, "__globals__"):
         if then is not None and (found := key_of(then, child)) is not None:
             text = literal(found[0]) or "..."
@@ -554,15 +559,17 @@ def _parameter(code: CodeType, place: int) -> str:
     return repr(code.co_varnames[place]) if 0 <= place < code.co_argcount else "a parameter"
 
 
-def _cell_of(called: str, code: CodeType, index: int, chain: list[Any], at: int) -> Name:
+def _cell_of(
+    called: str, code: CodeType, index: int, chain: list[Any], at: int, length: int
+) -> Name:
     """The cell at this place of the chain, which is in a closure, and what is in it."""
     names = code.co_freevars
     name = names[index] if index < len(names) else str(index)
     text = f"closure cell {name!r} of {called}"
     after = f".__closure__[{index}]"
     if at + 1 < len(chain) and read(chain[at], "cell_contents") is chain[at + 1]:
-        return Name(text, "", f"{after}.cell_contents", "closure", 3)
-    return Name(text, "", after, "closure", 2)
+        return Name(text, "", f"{after}.cell_contents", "closure", length + 1)
+    return Name(text, "", after, "closure", length)
 
 
 def _cell(chain: list[Any], at: int) -> Name | None:
@@ -631,9 +638,10 @@ def _suspended(cls: Any, chain: list[Any], at: int) -> Name | None:
     if read(generator, waits_for) is chain[at + 1]:
         return Name(f".{waits_for}", "", f".{waits_for}", "suspended")
     if frame is not None:
-        found = local(frame, chain, at)
+        between = int(chain[at + 1] is frame and at + 2 < len(chain))  # so it is on PyPy
+        found = local(frame, chain, at + between)
         if found is not None:
-            name, length = found
+            name, length = found[0], found[1] + between
             return Name(
                 f"<local {name!r} in {'' if _runs(generator, cls) else 'suspended '}"
                 f"{describe_frame(frame)}>",
@@ -650,13 +658,18 @@ def _runs(generator: Any, cls: Any) -> bool:
     return bool(read(generator, _FRAMES[cls][0].replace("frame", "running")))
 
 
-_EXCEPTION = ("__traceback__", "__context__", "__cause__", "args")
+_EXCEPTION = ("__traceback__", "__context__", "__cause__", "args", "obj", "value", "exceptions")
 
 
 def _exception(chain: list[Any], at: int) -> Name | None:
-    return _within(("args",), "exception", chain, at) or _by_read(
+    found = _within(("args",), "exception", chain, at) or _by_read(
         _EXCEPTION, "exception", chain, at
     )
+    if found is None:  # PyPy's exceptions refer to the arguments themselves
+        index = position(chain[at + 1], read(chain[at], "args") or ())
+        if index is not None:
+            return Name(f".args[{index}]", "", f".args[{index}]", "exception")
+    return found
 
 
 def _traceback(chain: list[Any], at: int) -> Name | None:
@@ -1022,6 +1035,12 @@ def _namers() -> dict[int, list[_Namer]]:
     add([memoryview], _memoryview)
     add([BuiltinMethodType, type([].__len__)], partial(_by_read, ("__self__",), "method"))
     add([MethodType], partial(_by_read, ("__self__", "__func__"), "method"))
+    # Where these are members the slots would do; on PyPy they are not.
+    add([property], partial(_by_read, ("fget", "fset", "fdel"), "attribute"))
+    add([staticmethod, classmethod], partial(_by_read, ("__func__", "__wrapped__"), "attribute"))
+    add([slice], partial(_by_read, ("start", "stop", "step"), "fixed"))
+    add([super], partial(_by_read, ("__self__", "__thisclass__"), "fixed"))
+    add([defaultdict], partial(_by_read, ("default_factory",), "attribute"))
     add([partial], partial(_within, ("args", "keywords"), "fixed"))
     add(_ITERATORS, _iterator)
     add([Context], _context)

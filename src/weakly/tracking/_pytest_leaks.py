@@ -16,7 +16,7 @@ from ..containers import WeakIdSet
 from ..testing import about, collect_all, is_collectable
 from ._names import qualified_name
 from ._retention import RetentionPath, why_alive
-from ._tracker import Tracker, full_collections
+from ._tracker import Tracker, promotions
 
 __all__ = ["LeakChecker", "Leaked"]
 
@@ -48,7 +48,7 @@ class LeakChecker:
         self._marked: Tracker | None = None  # for this test
         self._exempt: WeakIdSet[Any] = WeakIdSet()  # instances that are not this test's
         self._failed = False
-        self._collections: int | None = None  # full ones, before the test
+        self._promotions: int | None = None  # before the test
         try:
             self._always._watch_classes([class_named(name) for name in names])
         except (TypeError, ImportError, AttributeError) as error:
@@ -59,7 +59,7 @@ class LeakChecker:
     @pytest.hookimpl(wrapper=True, trylast=True)  # it may fail, and others have to begin before
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
         self._failed = False
-        self._collections = full_collections()
+        self._promotions = promotions()
         if self._error:
             pytest.fail(self._error, pytrace=False)
         classes = _marked_classes(item)
@@ -114,7 +114,7 @@ class LeakChecker:
     def _look(self) -> Leaked | None:
         """What there is to say of the test that has ended."""
         # To look at the young objects only takes nearly nothing.
-        young = self._collections is not None and self._collections == full_collections()
+        young = self._promotions is not None and self._promotions == promotions()
         records = {
             id(obj): record
             for tracker in self._trackers()
@@ -189,16 +189,21 @@ def _marked_classes(item: pytest.Item) -> list[type]:
 
 
 def class_named(name: Any) -> type:
-    """The class with a dotted name, whose module is imported; or the class itself.
+    """The class with a dotted name (`a.b.C`, `a.b:C`), whose module is imported; or the class
+    itself.
 
     Raises TypeError if it is none that can be watched, ImportError or AttributeError if there
     is none.
     """
     found: Any = name
     if isinstance(name, str):
-        module, _, attribute = name.strip().rpartition(".")
+        module, _, attribute = name.strip().replace(":", ".").rpartition(".")
         attributes = [attribute]
-        found = import_module("builtins") if not module else None
+        found = None
+        if not module:
+            found = import_module("builtins")
+            if not hasattr(found, attribute):
+                raise TypeError(f"{name!r} is no class: give its module, too, as in myapp.User")
         while found is None:
             try:
                 found = import_module(module)

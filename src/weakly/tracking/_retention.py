@@ -248,15 +248,15 @@ def why_alive(
     """Say what keeps an object alive.
 
     Returns the shortest chains of references that lead to it from what is alive by itself:
-    modules, variables of running functions, threads, tasks (`thread` and `task` in expressions are
-    the path's root). Each is to be cut at one reference,
+    modules, variables of running functions, threads, tasks. Each is to be cut at one reference,
     its suspect, and goes through none of the suspects of those before it: so if fewer than
     `paths` are found, the object would go without the suspects. The caller's own variable is
-    not blamed while anything else holds the object; nor are test runners and debuggers.
+    not blamed while anything else holds the object; nor are test runners and debuggers. In
+    expressions, `thread`, `task` and `obj` (in a cycle) stand for what the path begins with.
 
-    `depth` is the most references that a chain may have. `progress` tells whether to write to
-    standard error how far it is, if it takes more than a second; by default if that is a
-    terminal.
+    `depth` is the most references that a chain may have: longer ones are not named, and the
+    verdict says that there are some. `progress` tells whether to write to standard error how far
+    it is, if it takes more than a second; by default if that is a terminal.
 
     Raises ValueError if `paths` or `depth` is less than one. O(n) for n objects and references
     in the process; it stops the other threads for so long. It runs no code of the program but

@@ -18,7 +18,7 @@ from types import CellType, FrameType
 from typing import Any, NamedTuple
 from weakref import ref
 
-from .._implementation import Finalizer, frame_variables, live_finalizers
+from .._implementation import Finalizer, frame_variables, implementation, live_finalizers
 from ._names import (
     describe_frame,
     detail_of,
@@ -76,6 +76,17 @@ def _is_own(name: str) -> bool:
 
 def _asks(name: str) -> bool:
     return name in _STARTERS or name.startswith(f"{_PACKAGE}.tracking")
+
+
+def _contents_of(frame: FrameType) -> list[Any]:
+    """The values of a frame's variables."""
+    code = frame.f_code
+    if implementation == "python" and (code.co_cellvars or code.co_freevars):
+        return []  # finding the cells takes long there
+    return [
+        read(held, "cell_contents") if type(held) is CellType else held
+        for _, held in frame_variables(frame)
+    ]
 
 
 class Roots:
@@ -160,10 +171,9 @@ class Roots:
 
     def _add_objects_of_runners(self, frame: FrameType) -> None:
         """What a frame has of a test runner's own: its session, its fixtures."""
-        for _, held in frame_variables(frame):
-            content: Any = read(held, "cell_contents") if type(held) is CellType else held
-            if _is_runner(module_of(type(content))) and not issubclass(type(content), type):
-                self._add_late(content)
+        for held in _contents_of(frame):
+            if _is_runner(module_of(type(held))) and not issubclass(type(held), type):
+                self._add_late(held)
 
     def _add_log_handlers(self) -> None:
         """Test runners keep what tests have logged."""

@@ -123,7 +123,7 @@ class HeapSnapshot(_Tables):
     """objects in cycles that nothing holds, which the collector has not taken yet"""
     garbage_bytes: int
     classes: tuple[ClassRow, ...]
-    """all classes, that which retains the most first"""
+    """all classes, without the garbage, that which retains the most first"""
     top: tuple[ObjectRow, ...]
     """the objects that retain the most, the largest first"""
     references: int

@@ -8,7 +8,7 @@ classes that cannot be changed, and of subclasses that came later, are found by 
 when somebody asks.
 
 A death runs no Python code: the callback of the weak reference is `deque.append`. What that
-leaves is settled at the next creation or question. No lock is waited for, and each change is one
+leaves is settled at the next creation or question. Neither waits for a lock: each change is one
 operation on a dict or deque, which is atomic.
 """
 
@@ -23,16 +23,24 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import update_wrapper
 from itertools import compress
+from operator import index as as_index
 from sys import _getframe  # pyright: ignore[reportPrivateUsage]
 from time import monotonic
-from types import CodeType, FrameType, FunctionType, TracebackType
+from types import CellType, CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple, Self, TypeVar, cast, overload
 from weakref import getweakrefcount, getweakrefs, ref
 
 from .._implementation import frame_variables
 from ..containers import WeakIdSet
 from ..referents import supports_weakrefs
-from ._names import describe_frame, find_in_class, mro_of, namespace_of, qualified_name
+from ._names import (
+    describe_frame,
+    find_in_class,
+    module_of,
+    mro_of,
+    namespace_of,
+    qualified_name,
+)
 from ._retention import Retention, why_alive
 
 __all__ = ["TrackedClass", "TrackedCounts", "TrackedSite", "Tracker", "TrackerReport"]
@@ -199,18 +207,9 @@ class _Watch:
     """The objects with a label: instances of a class, or those given one by one."""
 
     __slots__ = (
-        *(
-            "_found",
-            "_known",
-            "_places",
-            "_settling",
-            "_sites",
-            "_subclasses",
-            "_uncounted",
-            "alive",
-        ),
-        *("cls", "dead", "died", "label", "note", "owners", "peak", "traced"),
-    )
+        "_found", "_known", "_places", "_settling", "_sites", "_subclasses", "_uncounted",
+        "alive", "cls", "dead", "died", "label", "note", "owners", "peak", "traced",
+    )  # fmt: skip
 
     def __init__(
         self, label: str, cls: type | None = None, subclasses: bool = True, traced: int = 0
@@ -243,8 +242,10 @@ class _Watch:
             return  # several classes of its family tell
         if self._known is not None and obj in self._known:
             return
-        try:  # noqa: SIM105 - suppress() takes as long as all this
+        try:  # suppress() takes as long as all this
             self.add(obj, frame)
+            if getweakrefcount(obj) > 1:
+                self._count_once(obj)
         except TypeError:
             pass  # it cannot be weakly referenced, and is counted by looks
 
@@ -269,6 +270,13 @@ class _Watch:
         count = len(alive) - len(dead)
         if count > self.peak:
             self.peak = count
+
+    def _count_once(self, obj: object) -> None:
+        """Forget what a look has found while another thread has told of it, or found it."""
+        found = [self.alive.get(id(each)) for each in getweakrefs(obj)]
+        records = sorted(filter(None, found), key=lambda one: (one.site is self._found, id(one)))
+        for record in records[1:]:  # the same one stays, whoever does this
+            self.forget(record)
 
     def _new_site(self, obj: Any, frame: FrameType) -> _Site:
         code, line = frame.f_code, frame.f_lineno
@@ -344,7 +352,8 @@ class _Watch:
         family = {id(cls): cls}
         pending = [cls] if self._subclasses else []
         while pending:
-            for kind in _subclasses_of(pending.pop()):
+            kinds: list[type] = type.__subclasses__(pending.pop())  # whatever a metaclass says
+            for kind in kinds:
                 if id(kind) not in family:
                     family[id(kind)] = kind
                     pending.append(kind)
@@ -403,6 +412,7 @@ class _Watch:
             if self.record_of(obj) is None and (self._known is None or obj not in self._known):
                 try:
                     self.add(obj, None)
+                    self._count_once(obj)
                 except TypeError:
                     uncounted += 1
         if all_of_them:
@@ -423,16 +433,12 @@ def _values(table: dict[Any, T]) -> list[T]:
             continue
 
 
-def _subclasses_of(cls: type) -> list[type]:
-    # Of a metaclass, the method of `type` wants no argument but itself.
-    return type.__subclasses__(cls)
-
-
-def full_collections() -> int | None:
-    """How many there were: while that stays, what is new is young. None where it cannot be told."""
+def promotions() -> int | None:
+    """How many collections have made objects old: while that stays, what is new is young. None
+    where it cannot be told."""
     if sys.implementation.name != "cpython" or sys.version_info >= (3, 14):
         return None
-    return int(gc.get_stats()[-1]["collections"])
+    return sum(int(each["collections"]) for each in gc.get_stats()[1:])
 
 
 def _instances(kinds: Iterable[type], young: bool = False) -> list[Any]:
@@ -463,14 +469,11 @@ def _constructs(obj: object, frame: FrameType) -> bool:
     if code.co_name == "__init__" and code.co_argcount:
         # The name alone says nothing: there are trees whose nodes make nodes.
         value: Any = dict(frame_variables(frame)).get(code.co_varnames[0])
-        if type(value) is _CELL:
+        if type(value) is CellType:
             with suppress(ValueError):
                 value = value.cell_contents
         return value is obj
     return False
-
-
-_CELL: Any = type((lambda cell: lambda: cell)(0).__closure__[0])  # type: ignore[index]
 
 
 def _trace(frame: FrameType | None, depth: int) -> tuple[tuple[CodeType, int | None], ...]:
@@ -602,14 +605,17 @@ def _take_as_object_does(self: object, args: tuple[Any, ...], kwargs: dict[str, 
         raise TypeError(f"{kind.__name__}() takes no arguments")
 
 
+_qualname_of: Any = vars(type)["__qualname__"].__get__  # whatever a metaclass says
+
+
 def _dress(function: Callable[..., Any], owner: type, own: Any) -> None:
     """Have the function look like what it stands for; `inspect` follows `__wrapped__`."""
     if own is not _NOTHING:
         update_wrapper(function, own if type(own) is FunctionType else own.__get__(None, owner))
         return
     function.__annotations__ = {}
-    function.__qualname__ = f"{owner.__qualname__}.__init__"
-    function.__module__ = owner.__module__
+    function.__qualname__ = f"{_qualname_of(owner)}.__init__"
+    function.__module__ = module_of(owner)
     from_object = True
     for name in ("__init__", "__new__"):
         inherited = find_in_class(owner, name)
@@ -639,7 +645,8 @@ class Tracker:
 
     `watch_class(User)` watches the instances of a class from now on, `watch(obj, label)` one
     object; `report()` tells of them, `alive()` gives them, `close()` or the end of a `with` block
-    leaves the classes as they were. What was seen can be asked for after that, too.
+    leaves the classes as they were, as does the end of the tracker. What was seen can be asked for
+    after `close()`, too.
 
     Objects are held weakly. A watched class has an `__init__` that tells the tracker. What that
     does not see is found on the heap by `alive()` and `report()`: copies and unpickled instances,
@@ -647,7 +654,7 @@ class Tracker:
     were made after `watch_class()`, until the first question. Of such objects only those are
     counted that live when somebody asks.
 
-    Thread-safe, and takes no locks that others can hold; all can be called from finalizers and
+    Thread-safe; creations and deaths wait for no lock, and all can be called from finalizers and
     signal handlers. Each creation takes O(1) time more; docs/testing.md has the numbers.
     """
 
@@ -665,6 +672,7 @@ class Tracker:
         RuntimeError if the tracker is closed.
         """
         self._require_open()
+        _require_label(label)
         if not supports_weakrefs(obj):
             raise TypeError(
                 f"cannot watch {type(obj).__name__!r} object, which cannot be weakly referenced"
@@ -690,7 +698,8 @@ class Tracker:
         replaces the options. Returns the class.
 
         O(n) in the objects of the heap, which is looked at for instances that are there already.
-        Raises TypeError if `cls` is no class, and RuntimeError if the tracker is closed.
+        Raises TypeError if `cls` is no class, or `object`, ValueError for a negative `traceback`,
+        and RuntimeError if the tracker is closed.
         """
         self._require_open()
         self._watch_classes([cls], subclasses, traceback, label)
@@ -703,14 +712,20 @@ class Tracker:
         traceback: bool | int = False,
         label: str | None = None,
     ) -> None:
-        watches: list[_Watch] = []
+        _require_label(label)
+        depth = _DEEPEST if traceback is True else as_index(traceback)
+        if depth < 0:
+            raise ValueError(f"traceback must not be negative, and is {depth}")
         for cls in classes:
             meta: type[Any] = type(cls)
             if not issubclass(meta, type):
                 raise TypeError(
                     f"cannot watch instances of {type(cls).__name__!r} object: no class"
                 )
-            depth = _DEEPEST if traceback is True else int(traceback)
+            if cls is object:
+                raise TypeError("cannot watch all objects: name a class of your own")
+        watches: list[_Watch] = []
+        for cls in classes:
             watch = self._watch_of(cls)
             if watch is not None:
                 self._drop(watch)
@@ -748,15 +763,19 @@ class Tracker:
         instances of a class and its subclasses.
 
         O(n) in the objects of the heap. Garbage that waits for the collector is alive. Raises
-        ValueError for a label that is not known.
+        ValueError for a label that is not known, and TypeError for anything else.
         """
-        if type(what) is str and what not in self._watches:
-            raise ValueError(f"nothing is watched as {what!r}")
+        label = what if type(what) is str else None
+        cls: Any = what if label is None else None
+        if cls is not None and not issubclass(type(cls), type):
+            raise TypeError(f"a class or a label is required, not {type(what).__name__!r} object")
+        if label is not None and label not in self._watches:
+            raise ValueError(f"nothing is watched as {label!r}")
         found: dict[int, Any] = {}
-        for record in self._records(what if type(what) is str else None):
+        for record in self._records(label):
             obj = record()
-            wanted = type(what) is str or what is None
-            if obj is not None and (wanted or type.__subclasscheck__(what, type(obj))):  # type: ignore[arg-type]
+            kind = type(cast(object, obj))
+            if obj is not None and (cls is None or type.__subclasscheck__(cls, kind)):
                 found[id(obj)] = obj
         return list(found.values())
 
@@ -787,6 +806,7 @@ class Tracker:
         `why` asks what keeps the oldest of each class alive, as many as that, each of which takes
         a `why_alive()`. Without that, O(n) in the objects of the heap.
         """
+        why = as_index(why)
         self._look()
         now = monotonic()
         classes = tuple(_class_report(watch, now, why) for watch in _values(self._watches))
@@ -801,13 +821,12 @@ class Tracker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # it was not even made
+            self.close()
 
     def __repr__(self) -> str:
         counts = [f"{len(watch.records())} {watch.label}" for watch in _values(self._watches)]
@@ -847,6 +866,11 @@ class Tracker:
             instances = _instances(families.values(), young)
             for watch in watches:
                 watch.look_at(instances, not young)
+
+
+def _require_label(label: object) -> None:
+    if label is not None and type(label) is not str:
+        raise TypeError(f"a label is a str, not {type(label).__name__!r} object")
 
 
 def _time(record: _Record[Any]) -> float:
