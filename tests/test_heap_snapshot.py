@@ -9,11 +9,13 @@ import weakref
 from typing import Any
 
 import pytest
-from support import COUNTS_REFERENCES, PYPY, gc_collect_harder
+from support import COUNTS_REFERENCES, PYPY, gc_collect_harder, slow_on_pypy
 
 import weakly
 from weakly import HeapGrowth, HeapSnapshot, heap, retained
 from weakly.tracking._snapshot import ClassRow, ObjectRow, readable
+
+pytestmark = slow_on_pypy
 
 SIZE = 1_000_000  # bytes, more than anything else here has
 

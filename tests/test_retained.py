@@ -19,10 +19,12 @@ from chains import modules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_search import Heap, running_frames
-from support import PYPY, Thing, check_runs
+from support import PYPY, Thing, check_runs, slow_on_pypy
 from test_heap import Node, SlottedNode, chosen, link, make, numbers, some
 
 from weakly._implementation import heap_sizes, retained_sizes
+
+pytestmark = slow_on_pypy
 
 sizes_are_known = pytest.mark.skipif(PYPY, reason="what objects consist of is not known there")
 

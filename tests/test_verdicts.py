@@ -21,10 +21,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support import COUNTS_REFERENCES, PYPY, TIMEOUT, check_runs, gc_collect_harder
+from support import COUNTS_REFERENCES, PYPY, TIMEOUT, check_runs, gc_collect_harder, slow_on_pypy
 
 import weakly
 from weakly import Retention, why_alive
+
+pytestmark = slow_on_pypy
 
 
 class Thing:

@@ -27,9 +27,12 @@ from support import (
     gc_collect_harder,
     let_die,
     run_all,
+    slow_on_pypy,
 )
 
 from weakly.tracking import RetentionPath, heap, retained, why_alive
+
+pytestmark = slow_on_pypy
 
 # What asks and what runs the test holds everything, and is named after what keeps it alive.
 ASKING = ("caller", "runner")
