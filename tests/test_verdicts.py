@@ -381,6 +381,18 @@ def test_a_fixture_is_not_blamed(made_by_fixture: Thing, app: Any) -> None:
     assert retention.verdict.endswith("and by the test runner or debugger.")
 
 
+def test_a_failure_before_is_not_blamed(
+    made_by_fixture: Thing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What pytest keeps of it leads to all that pytest has."""
+    try:
+        raise ValueError(made_by_fixture)
+    except ValueError as error:
+        for name in ("last_exc", "last_value"):
+            monkeypatch.setattr(sys, name, error, raising=False)
+    assert set(kinds(why_alive(made_by_fixture))) <= {"caller", "runner"}
+
+
 def test_pytests_own_objects_are_not_blamed(
     made_by_fixture: Thing, request: Any, capsys: Any, monkeypatch: Any
 ) -> None:

@@ -109,7 +109,7 @@ class Roots:
         self._add_frames()
         self._add_threads_and_tasks()
         if self.late:
-            self._add_log_handlers()
+            self._add_what_runners_keep()
 
     def clear(self) -> None:
         for each in (self.roots, self.soft, self.late, self.own):
@@ -175,8 +175,12 @@ class Roots:
             if _is_runner(module_of(type(held))) and not issubclass(type(held), type):
                 self._add_late(held)
 
-    def _add_log_handlers(self) -> None:
-        """Test runners keep what tests have logged."""
+    def _add_what_runners_keep(self) -> None:
+        """What tests have logged, and how the last one failed, with its frames and theirs."""
+        for name in ("last_exc", "last_value", "last_traceback"):
+            failure: Any = vars(sys).get(name)
+            if failure is not None:
+                self._add_late(failure)
         logging: Any = sys.modules.get("logging")
         for handler in list(getattr(getattr(logging, "root", None), "handlers", ())):
             if _is_runner(module_of(type(handler))):
