@@ -2772,6 +2772,7 @@ def test_a_listener_type_that_is_none(wrong: Any) -> None:
     assert signal.disconnect(int)
 
 
+@pytest.mark.c_core(reason="calls in C")
 def test_called_without_an_array_of_arguments() -> None:
     """Only the sanitizer sees that nothing is copied from NULL."""
     call = pytest.importorskip("_testcapi").pyobject_vectorcall
