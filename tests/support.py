@@ -375,7 +375,7 @@ class Crew:
 
     def repeat(self, work: Callable[[], object]) -> None:
         try:
-            self.barrier.wait(60)
+            self.barrier.wait(TIMEOUT)
             while not self.stop.is_set():
                 work()
         except BaseException as error:

@@ -833,7 +833,7 @@ def test_what_drain_has_taken_is_not_lost(length: int) -> None:
                 interrupted += bool(taken)
         print(interrupted)
     """
-    assert count_failures(program, length) >= 0  # where collections begin in an allocation, more
+    count_failures(program, length)  # in some versions no collection begins in between
 
 
 @pytest.mark.parametrize("has_started", [False, True])
