@@ -947,10 +947,23 @@ def weak_cache():
 def call(made, *args, **kwargs):
     assert made._store(args, kwargs, 5) == 5
 
+# In functions without cells: CPython 3.11 cannot be without memory for those.
+def call_all(made, arguments):
+    for argument in arguments:
+        call(made, argument)
+
+def put_all(table, values):
+    for number, value in enumerate(values):
+        table[number] = value
+
+def set_all(objects):
+    for obj in objects:
+        obj.value = 5
+
 memos = [
     lambda f: f(keys[3]), lambda f: f(keys[3], 3, x=keys[3]), lambda f: f(4),
     lambda f: call(f, spare[0]), lambda f: call(f, spare[0], spare[1], 5, x=spare[2]),
-    lambda f: [call(f, key) for key in spare], lambda f: [call(f, n) for n in range(40)],
+    lambda f: call_all(f, spare), lambda f: call_all(f, range(40)),
     lambda f: f._find((spare[0], 5), {"x": 6}, None), lambda f: f._hash((spare[0],), {"x": 5}),
     lambda f: f._discard((keys[0],), {}, 5), lambda f: f.cache_discard(keys[0], 0, x=keys[0]),
     lambda f: f.cache_info(), lambda f: f.cache_parameters(), lambda f: f.cache_clear(),
@@ -964,14 +977,13 @@ methods = [
 properties = [
     lambda p: keys[0].value, lambda p: setattr(keys[0], "value", 5),
     lambda p: setattr(spare[0], "value", 5), lambda p: delattr(keys[1], "value"),
-    lambda p: [setattr(key, "value", 5) for key in spare], lambda p: p.cache_info(),
+    lambda p: set_all(spare), lambda p: p.cache_info(),
     lambda p: p.cache_discard(keys[0]), lambda p: p.cache_clear(),
 ]
 caches = [
     lambda c: c.get(3), lambda c: c.get("absent"), lambda c: c.get(("text", 3)),
     lambda c: c.__setitem__("new", 5), lambda c: c.__setitem__("new", spare[0]),
-    lambda c: c.__setitem__(3, spare[0]), lambda c: [c.__setitem__(n, key)
-                                                     for n, key in enumerate(spare)],
+    lambda c: c.__setitem__(3, spare[0]), lambda c: put_all(c, spare),
     lambda c: c._put("new", spare[0], 1000.0, 3, True), lambda c: c._put(3, 5, None, 3, False),
     lambda c: c.pop(3), lambda c: c.pop(("text", 9), None), lambda c: c.shrink(2),
     lambda c: c.shrink(0), lambda c: c.expire(), lambda c: len(c), lambda c: c._entries(),

@@ -666,6 +666,15 @@ if which.startswith("lenient"):
     kept[1::2] = [(n,) for n in range(20)]
     cls = cls.lenient
 
+# In functions without cells: CPython 3.11 cannot be without memory for those.
+def put_all(table, keys, values):
+    for key, value in zip(keys, values):
+        table[key] = value
+
+def add_all(table, keys):
+    for key in keys:
+        table.add(key)
+
 # Each takes a table that holds the first ten and does one thing to it.
 if "KeyDictionary" in which or "KeyValue" in which or "Ephemeron" in which:
     make = lambda: cls((key, value) for key in kept[:10])
@@ -675,7 +684,7 @@ if "KeyDictionary" in which or "KeyValue" in which or "Ephemeron" in which:
         lambda t: t.__setitem__(kept[11], value),
         lambda t: t.__setitem__(kept[3], kept[4]),
         lambda t: t.setdefault(kept[11], value),
-        lambda t: [t.__setitem__(key, value) for key in kept],
+        lambda t: put_all(t, kept, kept[5:6] * 40),
         lambda t: t._extend(kept[20:], kept[20:]),
         lambda t: t._merge(t),
         lambda t: t.__delitem__(kept[0]),
@@ -700,7 +709,7 @@ elif "Value" in which:
         lambda t: t.__setitem__("new", kept[11]),
         lambda t: t.__setitem__(names[3], kept[11]),
         lambda t: t.setdefault("other", kept[11]),
-        lambda t: [t.__setitem__(name, kept[5]) for name in names],
+        lambda t: put_all(t, names, kept[5:6] * 40),
         lambda t: t._extend(names[20:], kept[20:]),
         lambda t: t._merge(t),
         lambda t: t.__delitem__(names[0]),
@@ -724,7 +733,7 @@ elif "Set" in which:
         lambda t: t.add(kept[3]),
         lambda t: t._intern(kept[12]),
         lambda t: t._refs(),
-        lambda t: [t.add(key) for key in kept],
+        lambda t: add_all(t, kept),
         lambda t: t._extend(kept[20:]),
         lambda t: t._merge(t),
         lambda t: t.discard(kept[0]),

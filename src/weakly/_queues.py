@@ -9,13 +9,13 @@ and who removes something from a dict is the one whose business it is from then 
 # pyright: reportPrivateUsage=false
 # The two classes are one thing.
 
-import gc
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn, Self, TypeVar, cast
 from weakref import ref
 
+from . import _hooks
 from ._tables import _callback_may_be_skipped
 
 __all__ = ["ReferenceQueueBase", "TrackedRef"]
@@ -78,8 +78,7 @@ class ReferenceQueueBase:
         if _callback_may_be_skipped():
             self._suspects[id(tracked)] = tracked
             _suspicious[id(self)] = tracked._queue
-            if _after_collection not in gc.callbacks:
-                gc.callbacks.append(_after_collection)
+            _hooks.ensure(_after_collection)
         self._tracked[id(tracked)] = tracked
         return tracked
 

@@ -23,7 +23,6 @@ Only the C core can find the entries whose values alone keep their keys alive: h
 """
 
 import atexit
-import gc
 import sys
 
 # Removes a key from a dict if it maps to a dead reference, in one atomic step.
@@ -36,6 +35,8 @@ from operator import is_, itemgetter, setitem
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, cast, overload
 from weakref import ref
+
+from . import _hooks
 
 if TYPE_CHECKING:
     from typing import Generic
@@ -99,7 +100,7 @@ def _note_collection(phase: str, _: dict[str, int]) -> None:
 
 
 if _CALLBACKS_CAN_BE_SKIPPED:
-    gc.callbacks.append(_note_collection)
+    _hooks.ensure(_note_collection)
 
 
 def _callback_may_be_skipped() -> bool:
@@ -107,8 +108,7 @@ def _callback_may_be_skipped() -> bool:
     global _collecting
     if not _CALLBACKS_CAN_BE_SKIPPED:
         return False
-    if _note_collection not in gc.callbacks:  # programs and tests clear that list
-        gc.callbacks.append(_note_collection)
+    if _hooks.ensure(_note_collection):
         _collecting = True  # for all we know, until the next collection is over
     return _collecting
 

@@ -35,6 +35,7 @@ from threading import Thread, current_thread
 from time import monotonic
 from typing import Any, NamedTuple, Self
 
+from . import _hooks
 from ._unraisable import report
 from .containers import WeakIdSet
 
@@ -347,14 +348,13 @@ def _hook(phase: str, info: dict[str, int]) -> None:
 
 
 def _arm() -> None:
-    """Have the hook in its place: programs and tests clear the list.
+    """Have the hook in its place.
 
     It stays there when nobody watches any more. Who removes a hook while a collection goes
     through the list, as a callback that cancels its watch would, makes it pass over the next.
     """
-    callbacks: list[Any] | None = getattr(gc, "callbacks", None)
-    if callbacks is not None and _hook not in callbacks:
-        callbacks.append(_hook)
+    if hasattr(gc, "callbacks"):
+        _hooks.ensure(_hook)
 
 
 def _settle() -> None:
@@ -428,7 +428,7 @@ def _end() -> None:
     _watches.clear()
     _caches.clear()
     _settle()
-    with suppress(AttributeError, ValueError):
-        gc.callbacks.remove(_hook)
+    if hasattr(gc, "callbacks"):
+        _hooks.remove(_hook)
     if thread is not None and thread is not current_thread():
         thread.join(1)  # it may be in a callback that takes long
