@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -146,3 +147,12 @@ def unraisable(_interpreter_state: list[Unraisable]) -> list[Unraisable]:
 def kind(request: pytest.FixtureRequest) -> Kind:
     """Each of the containers."""
     return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def app() -> Iterator[Any]:
+    """A module of a program, by the name of `app`."""
+    module: Any = types.ModuleType("app")
+    sys.modules["app"] = module
+    yield module
+    del sys.modules["app"]

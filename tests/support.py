@@ -43,6 +43,8 @@ forks_with_threads = pytest.mark.skipif(
 # PyPy's dict can be changed by another thread in the middle of a look-up that compares keys in
 # Python: there the caches promise no more than to stay usable (docs/caching.md).
 atomic_look_ups = pytest.mark.skipif(PYPY, reason="look-ups in a dict are not atomic there")
+# A walk of the heap takes 20 seconds there beside pytest: tests/test_heap.py makes some of them.
+slow_on_pypy = [pytest.mark.slow] if PYPY else []
 collects = pytest.mark.c_core(reason="the Python tables cannot collect ephemerons")
 enters_types = pytest.mark.skipif(FREE_THREADED, reason="types count as live there")
 durations = pytest.mark.parametrize(

@@ -110,6 +110,9 @@ OUTPUTS = {
         changed: apples pears plums nuts
         the sheet is kept by its signal: False
         """,
+    "leaky_app": """\
+        60 requests served, 60 displays hear of a new price
+        """,
     "async_service": """\
         Alice heard tea 7, milk 2
         Bob heard tea 7, milk 2, tea 8, sugar 3

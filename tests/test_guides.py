@@ -9,7 +9,7 @@ from support import COUNTS_REFERENCES
 
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
-GUIDES = ("caching", "cleanup", "observers")
+GUIDES = ("caching", "cleanup", "finding-leaks", "observers", "testing")
 
 pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="only in the repository")
 

@@ -136,8 +136,9 @@ collector_init(State *state)
         return -1;
     }
     state->gc_callbacks = PyObject_GetAttrString(gc, "callbacks");
+    state->get_objects = PyObject_GetAttrString(gc, "get_objects");
     Py_DECREF(gc);
-    if (state->gc_callbacks == NULL) {
+    if (state->gc_callbacks == NULL || state->get_objects == NULL) {
         return -1;
     }
     if (!PyList_CheckExact(state->gc_callbacks)) {
@@ -177,6 +178,7 @@ collector_free(State *state)
         }
     }
     Py_CLEAR(state->gc_callbacks);
+    Py_CLEAR(state->get_objects);
     Py_CLEAR(state->gc_hook);
 }
 

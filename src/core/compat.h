@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NOINLINE
@@ -197,6 +198,19 @@ gc_head_number(PyObject *object)
     return word & 2 ? (size_t)(word >> 2) : SIZE_MAX;
 }
 
+/* How many references there are to an object; more than INT32_MAX if they are not all counted. */
+ALWAYS_INLINE Py_ssize_t
+reference_count(PyObject *object)
+{
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030E0000
+    /* There, types, functions and modules have a bit for that, and one reference too many. */
+    if (object->ob_gc_bits & 64) {
+        return PY_SSIZE_T_MAX;
+    }
+#endif
+    return Py_REFCNT(object);
+}
+
 /* From 3.14 on, a suspended generator, coroutine or asynchronous generator visits twice what
  * lies on its stack and in its variables, though it counts it once. */
 #define GENERATORS_BORROW (PY_VERSION_HEX >= 0x030E0000)
@@ -224,6 +238,22 @@ unvisited_dict(PyObject *object)
     (void)object;
 #endif
     return NULL;
+}
+
+/* Does an object have that dict as its `__dict__`? Makes none where there is none yet. */
+static inline bool
+is_dict_of(PyObject *dict, PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    if (PyType_HasFeature(type, Py_TPFLAGS_MANAGED_DICT)) {
+#ifdef Py_GIL_DISABLED
+        return ((PyObject **)object)[-1] == dict;
+#else
+        return ((PyObject **)object)[-3] == dict;  /* 3.12 marks what is no dict in a low bit */
+#endif
+    }
+    PyObject **place = type->tp_dictoffset == 0 ? NULL : _PyObject_GetDictPtr(object);
+    return place != NULL && *place == dict;
 }
 
 /* Does the collector say "generation 2" of each full collection, and of no other? Not without
@@ -309,6 +339,26 @@ dict_take(PyObject *dict, PyObject *key, PyObject **value)
     }
     return 1;
 #endif
+}
+
+/* What a dict has by a name: 1 and a new reference, 0 and NULL if it has none, -1 with an exception
+ * set. */
+static inline int
+dict_find(PyObject *dict, char const *name, PyObject **value)
+{
+    *value = NULL;
+    PyObject *key = PyUnicode_FromString(name);
+    if (key == NULL) {
+        return -1;
+    }
+#if PY_VERSION_HEX >= 0x030D0000
+    int found = PyDict_GetItemRef(dict, key, value);
+#else
+    *value = Py_XNewRef(PyDict_GetItemWithError(dict, key));
+    int found = *value != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
+#endif
+    Py_DECREF(key);
+    return found;
 }
 
 /* For tables of methods. */

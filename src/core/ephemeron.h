@@ -37,21 +37,8 @@
 #define WEAKLY_EPHEMERON_H
 
 #include "cache.h"
+#include "nodes.h"
 #include "table.h"
-
-#define NONE UINT32_MAX
-
-typedef struct {
-    PyObject *object;           /* borrowed */
-    uintptr_t gc_word;          /* the word of its head that the node's number is kept in */
-    int32_t outside;            /* references not accounted for; INT32_MAX: more than counted */
-    uint32_t waiting;           /* the first of the entries that wait for this key, or NONE */
-    uint32_t link;              /* step 1: the generator that met it last; 2: its table's or
-                                 * cache's number */
-    uint8_t is_leaf;            /* counts as live, and is not entered */
-    uint8_t is_table, is_cache;
-    uint8_t is_live;
-} Node;
 
 typedef struct {
     PyObject **row;             /* of a table, or NULL */
@@ -62,10 +49,7 @@ typedef struct {
 
 typedef struct {
     State *state;
-    Node *nodes;
-    size_t count, room;
-    uint32_t *map;              /* of the nodes whose objects have no head to keep a number in */
-    size_t map_used, map_mask;
+    Nodes nodes;
     Waiting *waiting;
     size_t waiting_count, waiting_room;
     uint32_t *stack;            /* live nodes that are still to be entered */
@@ -78,79 +62,10 @@ typedef struct {
     PyObject *globals, *builtins; /* of the function that is being entered */
     PyTypeObject *type;         /* the last type that was asked for, and what it is */
     bool is_leaf_type;
-    bool failed;                /* for want of memory */
     Taken *dead;                /* the entries that were taken out of tables */
     Entry *dead_entries;        /* and of caches, a chain */
     Py_ssize_t dead_count, dropped, overcounted;
 } Walk;
-
-/* Nodes */
-
-/* Returns an array, perhaps in another place, with room for one more item; NULL, and it is as it
- * was, if there is no memory. */
-static void *
-with_room(void *items, size_t size, size_t count, size_t *room)
-{
-    if (LIKELY(count < *room)) {
-        return items;
-    }
-    size_t wanted = *room == 0 ? 1024 : *room * 2;
-    void *more = wanted < NONE ? PyMem_RawRealloc(items, wanted * size) : NULL;
-    if (more != NULL) {
-        *room = wanted;
-    }
-    return more;
-}
-
-/* The place in the map where an object's number is or would be. */
-static uint32_t *
-map_place(Walk *walk, PyObject *object)
-{
-    size_t at = (size_t)hash_address(object) * (size_t)0x9E3779B97F4A7C15u;
-    for (at ^= at >> 29;; at++) {
-        uint32_t *place = &walk->map[at & walk->map_mask];
-        if (*place == NONE || walk->nodes[*place].object == object) {
-            return place;
-        }
-    }
-}
-
-static bool
-map_make_room(Walk *walk)
-{
-    size_t size = walk->map == NULL ? 0 : walk->map_mask + 1;
-    if (walk->map_used * 2 < size) {
-        return true;
-    }
-    uint32_t *old = walk->map;
-    size_t wanted = size == 0 ? 64 : size * 2;
-    uint32_t *map = PyMem_RawMalloc(wanted * sizeof(uint32_t));
-    if (map == NULL) {
-        return false;
-    }
-    memset(map, 0xff, wanted * sizeof(uint32_t));
-    walk->map = map;
-    walk->map_mask = wanted - 1;
-    for (size_t i = 0; i < size; i++) {
-        if (old[i] != NONE) {
-            *map_place(walk, walk->nodes[old[i]].object) = old[i];
-        }
-    }
-    PyMem_RawFree(old);
-    return true;
-}
-
-/* The number of an object's node, or NONE. */
-ALWAYS_INLINE uint32_t
-node_of(Walk *walk, PyObject *object, bool tracked)
-{
-    if (GC_HEADS_KNOWN && tracked) {
-        size_t number = gc_head_number(object);
-        return number < walk->count && walk->nodes[number].object == object
-                   ? (uint32_t)number : NONE;
-    }
-    return walk->map_used == 0 ? NONE : *map_place(walk, object);
-}
 
 /* Does an object of this type live by itself, and is what it reaches left out? */
 static NOINLINE bool
@@ -171,52 +86,13 @@ may_hold_odd_keys(PyObject *object)
 
 /* A new node; NONE if there is no memory. */
 static uint32_t
-node_new(Walk *walk, PyObject *object, bool tracked)
+new_node(Walk *walk, PyObject *object, bool tracked)
 {
-    Node *nodes = with_room(walk->nodes, sizeof(Node), walk->count, &walk->room);
-    if (UNLIKELY(nodes == NULL)) {
-        walk->failed = true;
-        return NONE;
-    }
-    walk->nodes = nodes;
     PyTypeObject *type = Py_TYPE(object);
-    Py_ssize_t references = Py_REFCNT(object);
-    uint32_t number = (uint32_t)walk->count;
-    walk->nodes[number] = (Node){
-        .object = object,
-        .outside = references < INT32_MAX ? (int32_t)references : INT32_MAX,
-        .waiting = NONE,
-        .link = NONE,
-        .is_leaf = tracked ? (type == walk->type ? walk->is_leaf_type
+    bool is_leaf = tracked ? (type == walk->type ? walk->is_leaf_type
                                                  : find_is_leaf_type(walk, type))
-                           : !may_hold_odd_keys(object),
-    };
-    if (GC_HEADS_KNOWN && tracked) {
-        walk->nodes[number].gc_word = gc_head_mark(object, number);
-    }
-    else {
-        if (!map_make_room(walk)) {
-            walk->failed = true;
-            return NONE;
-        }
-        *map_place(walk, object) = number;
-        walk->map_used++;
-    }
-    walk->count++;
-    return number;
-}
-
-/* Gives the objects' heads back what was in them. */
-static void
-nodes_forget(Walk *walk)
-{
-    if (GC_HEADS_KNOWN) {
-        for (size_t i = 0; i < walk->count; i++) {
-            if (walk->nodes[i].gc_word != 0) {
-                gc_head_restore(walk->nodes[i].object, walk->nodes[i].gc_word);
-            }
-        }
-    }
+                           : !may_hold_odd_keys(object);
+    return node_new(&walk->nodes, object, tracked, is_leaf);
 }
 
 /* May objects like this have nodes for what they are, and not only as odd keys? */
@@ -244,23 +120,23 @@ count_visit(PyObject *object, void *arg)
     /* Who has a generator's frame can reach what the generator holds, and takes it over. */
     if (UNLIKELY(walk->generator != NONE) && Py_IS_TYPE(object, &PyFrame_Type)
         && Py_REFCNT(object) > 1) {
-        walk->nodes[walk->generator].outside = INT32_MAX;
+        walk->nodes.at[walk->generator].outside = INT32_MAX;
     }
     bool tracked = is_walked(object);
-    if (!tracked && LIKELY(walk->map_used == 0)) {
+    if (!tracked && LIKELY(walk->nodes.map_used == 0)) {
         return 0;
     }
-    uint32_t number = node_of(walk, object, tracked);
+    uint32_t number = node_of(&walk->nodes, object, tracked);
     if (number == NONE) {
         if (!tracked && !may_hold_odd_keys(object)) {
             return 0;
         }
-        number = node_new(walk, object, tracked);
+        number = new_node(walk, object, tracked);
         if (number == NONE) {
             return -1;
         }
     }
-    Node *node = &walk->nodes[number];
+    Node *node = &walk->nodes.at[number];
     if (GENERATORS_BORROW && UNLIKELY(walk->generator != NONE)) {
         if (node->link == walk->generator) {
             return 0;
@@ -275,9 +151,9 @@ count_visit(PyObject *object, void *arg)
 static void
 node_enter(Walk *walk, uint32_t number, visitproc visit)
 {
-    PyObject *object = walk->nodes[number].object;
+    PyObject *object = walk->nodes.at[number].object;
     PyTypeObject *type = Py_TYPE(object);
-    if (walk->nodes[number].is_leaf) {
+    if (walk->nodes.at[number].is_leaf) {
         return;
     }
     if (UNLIKELY(type == walk->state->rows_type) && ((Rows *)object)->ephemeral) {
@@ -297,7 +173,7 @@ node_enter(Walk *walk, uint32_t number, visitproc visit)
     }
     PyObject *dict = unvisited_dict(object);
     if (UNLIKELY(dict != NULL) && Py_REFCNT(dict) > 1) {  /* as somebody has it: see above */
-        walk->nodes[number].outside = INT32_MAX;
+        walk->nodes.at[number].outside = INT32_MAX;
     }
     (void)type->tp_traverse(object, visit, walk);
     walk->globals = walk->builtins = NULL;
@@ -309,7 +185,7 @@ node_enter(Walk *walk, uint32_t number, visitproc visit)
 ALWAYS_INLINE bool
 is_ephemeron(Walk *walk, PyObject **row)
 {
-    return row[REF] != NULL && (is_walked(row[STRONG]) || walk->map_used > 0)
+    return row[REF] != NULL && (is_walked(row[STRONG]) || walk->nodes.map_used > 0)
            && ref_address(row[REF]) == row[SUBJECT] && !is_strong_ref(row[REF])
            && Py_REFCNT(row[SUBJECT]) > 0;
 }
@@ -323,7 +199,7 @@ is_ephemeron(Walk *walk, PyObject **row)
 static bool
 is_ephemeral_entry(Walk *walk, Entry *entry)
 {
-    bool walked = walk->map_used > 0 || is_walked(entry->value);
+    bool walked = walk->nodes.map_used > 0 || is_walked(entry->value);
     for (Py_ssize_t i = 0; entry->has_weak_items && i < entry->count; i++) {
         Item *item = &entry->items[i];
         if (item->ref == NULL) {
@@ -353,8 +229,8 @@ entry_visit(Entry *entry, visitproc visit, Walk *walk)
 static void
 odd_key_node(Walk *walk, PyObject *key)
 {
-    if (!is_walked(key) && !walk->failed && node_of(walk, key, false) == NONE) {
-        (void)node_new(walk, key, false);
+    if (!is_walked(key) && !walk->nodes.failed && node_of(&walk->nodes, key, false) == NONE) {
+        (void)new_node(walk, key, false);
     }
 }
 
@@ -401,7 +277,7 @@ static void
 count_from_values(Walk *walk)
 {
     find_odd_keys(walk);
-    for (size_t i = 0; i < walk->table_count && !walk->failed; i++) {
+    for (size_t i = 0; i < walk->table_count && !walk->nodes.failed; i++) {
         FOR_ROWS(walk->tables[i], row) {
             if (is_ephemeron(walk, row) && count_visit(row[STRONG], walk) < 0) {
                 return;
@@ -409,7 +285,7 @@ count_from_values(Walk *walk)
         }
     }
     count_from_caches(walk);
-    for (size_t number = 0; number < walk->count && !walk->failed; number++) {
+    for (size_t number = 0; number < walk->nodes.count && !walk->nodes.failed; number++) {
         node_enter(walk, (uint32_t)number, count_visit);
     }
 }
@@ -419,14 +295,14 @@ count_from_values(Walk *walk)
 ALWAYS_INLINE bool
 is_live(Walk *walk, uint32_t number)
 {
-    return number == NONE || walk->nodes[number].is_live;
+    return number == NONE || walk->nodes.at[number].is_live;
 }
 
 ALWAYS_INLINE void
 set_live(Walk *walk, uint32_t number)
 {
     if (!is_live(walk, number)) {
-        walk->nodes[number].is_live = true;
+        walk->nodes.at[number].is_live = true;
         walk->stack[walk->depth++] = number;
     }
 }
@@ -436,8 +312,8 @@ live_visit(PyObject *object, void *arg)
 {
     Walk *walk = arg;
     bool tracked = is_walked(object);
-    if (tracked || UNLIKELY(walk->map_used > 0)) {
-        set_live(walk, node_of(walk, object, tracked));
+    if (tracked || UNLIKELY(walk->nodes.map_used > 0)) {
+        set_live(walk, node_of(&walk->nodes, object, tracked));
     }
     return 0;
 }
@@ -445,14 +321,14 @@ live_visit(PyObject *object, void *arg)
 ALWAYS_INLINE uint32_t
 table_node(Walk *walk, uint32_t table)
 {
-    return node_of(walk, (PyObject *)walk->tables[table],
+    return node_of(&walk->nodes, (PyObject *)walk->tables[table],
                    is_walked((PyObject *)walk->tables[table]));
 }
 
 static uint32_t
 cache_node(Walk *walk, uint32_t cache)
 {
-    return node_of(walk, (PyObject *)walk->caches[cache],
+    return node_of(&walk->nodes, (PyObject *)walk->caches[cache],
                    is_walked((PyObject *)walk->caches[cache]));
 }
 
@@ -463,13 +339,13 @@ wait_for(Walk *walk, uint32_t key, Waiting entry)
     Waiting *waiting = with_room(walk->waiting, sizeof(Waiting), walk->waiting_count,
                                  &walk->waiting_room);
     if (waiting == NULL) {
-        walk->failed = true;
+        walk->nodes.failed = true;
         return;
     }
     walk->waiting = waiting;
-    entry.next = walk->nodes[key].waiting;
+    entry.next = walk->nodes.at[key].waiting;
     waiting[walk->waiting_count] = entry;
-    walk->nodes[key].waiting = (uint32_t)walk->waiting_count++;
+    walk->nodes.at[key].waiting = (uint32_t)walk->waiting_count++;
 }
 
 /* Of the entries of a table: if the table lives, so do the values whose keys do; those whose keys
@@ -481,7 +357,7 @@ table_scan(Walk *walk, uint32_t table, bool lives, bool wait)
         if (!is_ephemeron(walk, row)) {
             continue;
         }
-        uint32_t key = node_of(walk, row[SUBJECT], is_walked(row[SUBJECT]));
+        uint32_t key = node_of(&walk->nodes, row[SUBJECT], is_walked(row[SUBJECT]));
         if (is_live(walk, key)) {
             if (lives) {
                 live_visit(row[STRONG], walk);
@@ -500,7 +376,7 @@ entry_key(Walk *walk, Entry *entry)
     for (Py_ssize_t i = 0; i < entry->count; i++) {
         PyObject *key = entry->items[i].object;
         if (entry->items[i].ref != NULL) {
-            uint32_t number = node_of(walk, key, is_walked(key));
+            uint32_t number = node_of(&walk->nodes, key, is_walked(key));
             if (!is_live(walk, number)) {
                 return number;
             }
@@ -544,8 +420,8 @@ stop_waiting(Walk *walk, Node *node)
         }
         uint32_t key = entry_key(walk, waiting->entry);
         if (key != NONE) {
-            waiting->next = walk->nodes[key].waiting;
-            walk->nodes[key].waiting = i;
+            waiting->next = walk->nodes.at[key].waiting;
+            walk->nodes.at[key].waiting = i;
         }
         else if (is_live(walk, cache_node(walk, waiting->owner))) {
             (void)entry_visit(waiting->entry, live_visit, walk);
@@ -556,13 +432,13 @@ stop_waiting(Walk *walk, Node *node)
 static void
 find_live(Walk *walk)
 {
-    walk->stack = PyMem_RawMalloc((walk->count + 1) * sizeof(uint32_t));
+    walk->stack = PyMem_RawMalloc((walk->nodes.count + 1) * sizeof(uint32_t));
     if (walk->stack == NULL) {
-        walk->failed = true;
+        walk->nodes.failed = true;
         return;
     }
-    for (size_t i = 0; i < walk->count; i++) {
-        Node *node = &walk->nodes[i];
+    for (size_t i = 0; i < walk->nodes.count; i++) {
+        Node *node = &walk->nodes.at[i];
         /* More references met than there are would be somebody's error: better to keep. */
         walk->overcounted += node->outside < 0;
         assert(node->outside >= 0);
@@ -573,22 +449,22 @@ find_live(Walk *walk)
     for (uint32_t i = 0; i < walk->table_count; i++) {
         uint32_t number = table_node(walk, i);
         if (number != NONE) {
-            walk->nodes[number].is_table = true;
-            walk->nodes[number].link = i;
+            walk->nodes.at[number].is_table = true;
+            walk->nodes.at[number].link = i;
         }
         table_scan(walk, i, is_live(walk, number), true);
     }
     for (uint32_t i = 0; i < walk->cache_count; i++) {
         uint32_t number = cache_node(walk, i);
         if (number != NONE) {
-            walk->nodes[number].is_cache = true;
-            walk->nodes[number].link = i;
+            walk->nodes.at[number].is_cache = true;
+            walk->nodes.at[number].link = i;
         }
         cache_scan(walk, i, is_live(walk, number), true);
     }
-    while (walk->depth > 0 && !walk->failed) {
+    while (walk->depth > 0 && !walk->nodes.failed) {
         uint32_t number = walk->stack[--walk->depth];
-        Node *node = &walk->nodes[number];
+        Node *node = &walk->nodes.at[number];
         node_enter(walk, number, live_visit);
         if (node->is_table) {
             table_scan(walk, node->link, true, false);
@@ -610,7 +486,7 @@ is_dead(Walk *walk, size_t waiting)
         return false;
     }
     PyObject *key = walk->waiting[waiting].row[SUBJECT];
-    return !is_live(walk, node_of(walk, key, is_walked(key)));
+    return !is_live(walk, node_of(&walk->nodes, key, is_walked(key)));
 }
 
 static void
@@ -656,8 +532,9 @@ take_dead(Walk *walk)
 
 /* All three steps, with nothing else running. */
 static void
-walk_all(Walk *walk)
+walk_all(void *arg)
 {
+    Walk *walk = arg;
     size_t count = 0, cache_count = 0;
     bool odd_keys = false;
     for (Table *table = walk->state->newest_ephemeral; table != NULL; table = table->older) {
@@ -688,33 +565,21 @@ walk_all(Walk *walk)
     if (walk->table_count + walk->cache_count > 0 && walk->table_count < NONE
         && walk->cache_count < NONE) {
         count_from_values(walk);
-        if (!walk->failed) {
+        if (!walk->nodes.failed) {
             find_live(walk);
         }
-        if (!walk->failed) {
+        if (!walk->nodes.failed) {
             take_dead(walk);
             take_dead_from_caches(walk);
         }
-        nodes_forget(walk);
+        nodes_forget(&walk->nodes);
     }
     PyMem_RawFree(walk->tables);
     PyMem_RawFree(walk->caches);
-    PyMem_RawFree(walk->nodes);
-    PyMem_RawFree(walk->map);
+    nodes_free(&walk->nodes);
     PyMem_RawFree(walk->waiting);
     PyMem_RawFree(walk->stack);
 }
-
-#ifdef Py_GIL_DISABLED
-/* For PyUnstable_GC_VisitObjects(), which stops all other threads meanwhile: the first call
- * does everything. */
-static int
-walk_in_stopped_world(PyObject *Py_UNUSED(object), void *arg)
-{
-    walk_all(arg);
-    return 0;
-}
-#endif
 
 /* Drops the dead entries and returns how many there were. What is released can run any code. */
 static Py_ssize_t
@@ -722,15 +587,11 @@ ephemerons_walk(State *state)
 {
     Walk walk = {.state = state, .generator = NONE};
     double start = monotonic_seconds();
-#ifdef Py_GIL_DISABLED
-    PyUnstable_GC_VisitObjects(walk_in_stopped_world, &walk);
-#else
-    walk_all(&walk);
-#endif
+    while_nothing_runs(walk_all, &walk);
     double end = monotonic_seconds();
     MUTEX_LOCK(state, ephemeral_mutex);
     state->walks++;
-    state->objects_walked += (Py_ssize_t)walk.count;
+    state->objects_walked += (Py_ssize_t)walk.nodes.count;
     state->entries_dropped += walk.dropped;
     state->overcounted += walk.overcounted;
     state->walk_seconds += end - start;

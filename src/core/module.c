@@ -9,19 +9,25 @@
 #include "cachedmember.h"
 #include "cachetable.h"
 #include "cachetype.h"
+#include "chains.h"
 #include "collector.h"
 #include "container.h"
 #include "decorated.h"
+#include "dominators.h"
 #include "entry.h"
 #include "ephemeron.h"
 #include "finalize.h"
+#include "frames.h"
+#include "graph.h"
 #include "idref.h"
 #include "iterator.h"
 #include "mapping.h"
 #include "memo.h"
+#include "nodes.h"
 #include "refqueue.h"
 #include "set.h"
 #include "signal.h"
+#include "sizes.h"
 #include "table.h"
 #include "weakcallable.h"
 #include "window.h"
@@ -128,6 +134,7 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->cache_info_type);
     Py_VISIT(state->partial_type);
     Py_VISIT(state->gc_callbacks);
+    Py_VISIT(state->get_objects);
     Py_VISIT(state->gc_hook);
     return 0;
 }
@@ -197,6 +204,14 @@ static PyMethodDef core_methods[] = {
     {"ephemeron_counts", ephemeron_counts, METH_NOARGS,
      "Return (tables, entries, walks, objects walked, entries dropped, seconds, objects met more "
      "often than they are referenced)."},
+    {"find_chains", find_chains, METH_VARARGS,
+     "Return (chains, a cycle, costs): how an object is kept alive. See _heap.py."},
+    {"frame_variables", frame_variables, METH_O,
+     "Return a list of (name, object) of what the variables of a frame hold; cells as such."},
+    {"heap_sizes", heap_sizes, METH_VARARGS,
+     "Return (totals, classes, top objects, costs) of the heap. See _heap.py."},
+    {"retained_sizes", retained_sizes, METH_O,
+     "Return (bytes, objects) that would go with an object. See _heap.py."},
     {"live_finalizers", live_finalizers, METH_NOARGS,
      "Return a list of the finalizers that are alive, oldest first."},
     {"finalizers_created", finalizers_created, METH_NOARGS,

@@ -33,6 +33,7 @@ typedef struct {
 
     /* collector.h */
     PyObject *gc_callbacks;            /* the list gc.callbacks */
+    PyObject *get_objects;             /* gc.get_objects() */
     PyObject *gc_hook;                 /* our function in it */
     Py_ssize_t gc_hook_position;       /* where it was last seen there */
     struct Hook *hook;                 /* what that function works on; its own */

@@ -6,7 +6,7 @@ variables), so that `WeakKeyTable.get` is a method that can be called.
 
 from collections.abc import Callable, Iterator, MutableMapping, MutableSet
 from functools import _CacheInfo  # pyright: ignore[reportPrivateUsage]
-from types import GenericAlias
+from types import FrameType, GenericAlias
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypedDict, overload
 from weakref import ref
 
@@ -382,6 +382,36 @@ def collect_ephemerons() -> int: ...
 def collections() -> tuple[int, bool]: ...
 def ephemeron_counts() -> tuple[int, int, int, int, int, float, int]: ...
 def finalizers_created() -> int: ...
+def find_chains(
+    held: list[Any],
+    count: int,
+    depth: int,
+    roots: list[Any],
+    soft: list[Any],
+    late: list[Any],
+    own: list[FrameType],
+    caller: FrameType | None,
+    collections: tuple[type, ...],
+    fixed: tuple[type, ...],
+    progress: bool,
+    /,
+) -> tuple[list[tuple[int, list[Any], int]], list[Any], tuple[int, int, int, float]]: ...
+def frame_variables(frame: FrameType, /) -> list[tuple[str, Any]]: ...
+def heap_sizes(
+    top: int,
+    depth: int,
+    roots: list[Any],
+    soft: list[Any],
+    own: list[FrameType],
+    progress: bool,
+    /,
+) -> tuple[
+    tuple[int, int, int, int],
+    list[tuple[type, int, int, int]],
+    list[tuple[Any, int, int, int, int, list[Any]]],
+    tuple[int, int, int, float],
+]: ...
 def live_finalizers() -> list[Finalizer]: ...
 def stop_finalizers() -> None: ...
 def own_methods(cls: type[_C], /) -> type[_C]: ...
+def retained_sizes(held: list[Any], /) -> tuple[int, int]: ...

@@ -35,9 +35,13 @@ __all__ = [
     "collections",
     "ephemeron_counts",
     "finalizers_created",
+    "find_chains",
+    "frame_variables",
+    "heap_sizes",
     "implementation",
     "live_finalizers",
     "own_methods",
+    "retained_sizes",
     "stop_finalizers",
 ]
 
@@ -94,8 +98,12 @@ if TYPE_CHECKING or _use_c_core():
         collections,
         ephemeron_counts,
         finalizers_created,
+        find_chains,
+        frame_variables,
+        heap_sizes,
         live_finalizers,
         own_methods,
+        retained_sizes,
         stop_finalizers,
     )
 
@@ -103,6 +111,7 @@ if TYPE_CHECKING or _use_c_core():
 else:
     from ._attribute import WeakAttribute
     from ._caches import CachedMethod, CachedProperty, CacheTable, Memo
+    from ._heap import find_chains, frame_variables, heap_sizes, retained_sizes
     from ._listeners import SignalBase, WeakCallable
     from ._queues import ReferenceQueueBase, TrackedRef
     from ._tables import (

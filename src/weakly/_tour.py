@@ -10,10 +10,12 @@ import gc
 import io
 import platform
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
+from types import ModuleType
 from typing import Any
 
 from rich import box
@@ -33,6 +35,7 @@ from . import (
     implementation,
 )
 from .installation import original
+from .tracking._retention import encodable
 
 __all__ = ["tour"]
 
@@ -253,8 +256,43 @@ print(left_in(weakly.EphemeronDictionary()), "of 1000 users leak in weakly")
     )
 
 
+SCENES.append(
+    Scene(
+        "Why is this object still alive: why_alive",
+        "What leads to it, as expressions to type, with a mark where to cut.",
+        """\
+import functools
+
+BOOKS = {"Emma": 9, "Middlemarch": 14, "Villette": 11}
+
+class Invoice:
+    def __init__(self, titles: list[str]) -> None:
+        self.titles = titles
+
+    @functools.lru_cache(maxsize=10_000)
+    def total(self) -> int:
+        return sum(BOOKS[title] for title in self.titles)
+
+invoice = Invoice(["Emma", "Villette"])
+print(invoice.total())
+reference = weakly.ref(invoice)
+del invoice
+print(weakly.why_alive(reference()))
+""",
+    )
+)
+
+
 def show_scenes(console: Console) -> None:
-    namespace: dict[str, Any] = {"__name__": "tour"}
+    module = ModuleType("tour")
+    sys.modules["tour"] = module  # so that what is in it is found there
+    try:
+        show_each(console, vars(module))
+    finally:
+        del sys.modules["tour"]
+
+
+def show_each(console: Console, namespace: dict[str, Any]) -> None:
     python = Syntax("", "python", theme="ansi_dark", background_color="default")
     arrow = "→" if console.encoding.startswith("utf") else ">"
     for number, scene in enumerate(SCENES, start=1):
@@ -263,7 +301,7 @@ def show_scenes(console: Console) -> None:
         for source, output in play(scene.source, namespace):
             for code in python.highlight(source).split("\n"):
                 console.print(Text("    ") + code if code else code)
-            for line in output.splitlines():
+            for line in encodable(output, console.encoding).splitlines():
                 console.print(Text(f"    {arrow} {line}", style="bold green"))
 
 
@@ -607,3 +645,5 @@ def show_next_steps(console: Console) -> None:
     console.print("\n    import weakly as weakref\n", style="bold")
     console.print("Or run a program that uses weakref, unchanged:")
     console.print("\n    python -m weakly run your_program.py\n", style="bold")
+    console.print("Or see what a program leaves alive, and why:")
+    console.print("\n    python -m weakly leaks your_program.py\n", style="bold")

@@ -1,0 +1,274 @@
+"""The roots: what needs no reason to be alive, and what each is called.
+
+Modules, the frames of all threads, threads, tasks, and the finalizers. Nothing is imported for
+it and no lock is taken: this may run in a signal handler, or while other threads go on.
+"""
+
+# The objects are anybody's, of types that nobody knows.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportPrivateUsage=false
+
+from __future__ import annotations
+
+import sys
+from _thread import get_ident
+from contextvars import copy_context
+from inspect import CO_OPTIMIZED
+from types import CellType, FrameType
+from typing import Any, NamedTuple
+from weakref import ref
+
+from .._implementation import Finalizer, frame_variables, implementation, live_finalizers
+from ._names import (
+    describe_frame,
+    detail_of,
+    find_in_class,
+    literal,
+    module_of,
+    printable,
+    qualified_name,
+    read,
+    thread_name,
+    value_of,
+)
+
+__all__ = ["Root", "Roots"]
+
+
+class Root(NamedTuple):
+    """What a path starts with."""
+
+    text: str  # what it is called
+    kind: str
+    expression: str  # what the expressions start with; empty for frames
+
+
+# Those who run tests or debug: their frames, and what these hold, are asked last of all.
+_RUNNERS = {
+    "IPython", "_pydevd_bundle", "_pytest", "bdb", "code", "debugpy", "doctest", "execnet",
+    "ipykernel", "nose2", "pdb", "pluggy", "pydevd", "pytest", "pytest_asyncio", "unittest",
+    "xdist",
+}  # fmt: skip
+
+_PACKAGE = __name__.partition(".")[0]
+
+# Those who run programs, and so have their namespaces; and the parts of weakly that ask.
+_STARTERS = {"runpy"} | {
+    f"{_PACKAGE}.{name}" for name in ("__main__", "_heap", "_pytest_plugin", "_run", "testing")
+}
+
+
+def _module_name(frame: FrameType) -> str:
+    """The name of the module whose code a frame runs; not `__main__` for what was started as a
+    module."""
+    spec = dict.get(frame.f_globals, "__spec__")
+    name = value_of(spec, "name") or dict.get(frame.f_globals, "__name__")
+    return name if type(name) is str else ""
+
+
+def _is_runner(name: str) -> bool:
+    return name.partition(".")[0] in _RUNNERS
+
+
+def _is_own(name: str) -> bool:
+    return name.partition(".")[0] == _PACKAGE
+
+
+def _asks(name: str) -> bool:
+    return name in _STARTERS or name.startswith(f"{_PACKAGE}.tracking")
+
+
+def _contents_of(frame: FrameType) -> list[Any]:
+    """The values of a frame's variables."""
+    code = frame.f_code
+    if implementation == "python" and (code.co_cellvars or code.co_freevars):
+        return []  # finding the cells takes long there
+    return [
+        read(held, "cell_contents") if type(held) is CellType else held
+        for _, held in frame_variables(frame)
+    ]
+
+
+class Roots:
+    """All roots of now, as the engine asks for them. It holds them; `clear()` lets go."""
+
+    def __init__(self) -> None:
+        self.modules: dict[int, str] = {}  # by id: the names in sys.modules
+        self.threads: dict[int, str] = {}  # of frames, by id: in which thread
+        self.roots: list[Any] = []
+        self.soft: list[Any] = []
+        self.late: list[Any] = []
+        self.own: list[FrameType] = []
+        self.caller: FrameType | None = None
+        self.is_runner: set[int] = set()
+        self.named: dict[int, Root] = {}  # other roots, by id
+        self._add_modules()
+        self.roots.extend(live_finalizers())
+        self._add_state()
+        # In this order: what a module's function has in its globals, the module has.
+        self._add_frames()
+        self._add_threads_and_tasks()
+        if self.late:
+            self._add_what_runners_keep()
+
+    def clear(self) -> None:
+        for each in (self.roots, self.soft, self.late, self.own):
+            each.clear()
+        self.caller = None
+
+    def _add_modules(self) -> None:
+        """Those of the program before those of the standard library."""
+        others: list[Any] = []
+        modules: dict[Any, Any] = sys.modules  # anybody can put anything there
+        for name, module in list(modules.items()):
+            if module is None or type(name) is not str or id(module) in self.modules:
+                continue
+            self.modules[id(module)] = name
+            standard = name.partition(".")[0] in sys.stdlib_module_names
+            (others if standard else self.roots).append(module)
+        self.roots.extend(others)
+
+    def _add_state(self) -> None:
+        """What the interpreter holds for this thread."""
+        error = sys.exception()
+        if error is not None:
+            self._add_named(error, "<the exception that is being handled>", "sys.exception()")
+        context = copy_context()
+        if len(context):
+            self._add_named(context, "<the current context>", "contextvars.copy_context()")
+
+    def _add_named(self, obj: Any, text: str, expression: str) -> None:
+        self.named[id(obj)] = Root(text, "state", expression)
+        self.roots.append(obj)
+
+    def _add_frames(self) -> None:
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and _is_own(_module_name(frame)):
+            self.own.append(frame)
+            frame = frame.f_back
+        self.caller = frame
+        me = get_ident()
+        for ident, top in sys._current_frames().items():
+            name = "" if ident == me else f", thread {thread_name(ident)}"
+            # The frames of this very call are known.
+            at: FrameType | None = frame if ident == me else top
+            tests: list[FrameType] = []
+            while at is not None:
+                self.threads[id(at)] = name
+                module = _module_name(at)
+                if _asks(module):
+                    self.own.append(at)
+                elif _is_runner(module):
+                    self._add_late(at)
+                    for each in (at, *tests):
+                        self._add_objects_of_runners(each)
+                    tests.clear()
+                else:
+                    self.roots.append(at)
+                    tests.append(at)
+                at = at.f_back
+            del top, at, tests
+
+    def _add_objects_of_runners(self, frame: FrameType) -> None:
+        """What a frame has of a test runner's own: its session, its fixtures."""
+        for held in _contents_of(frame):
+            if _is_runner(module_of(type(held))) and not issubclass(type(held), type):
+                self._add_late(held)
+
+    def _add_what_runners_keep(self) -> None:
+        """What tests have logged, and how the last one failed, with its frames and theirs."""
+        for name in ("last_exc", "last_value", "last_traceback"):
+            failure: Any = vars(sys).get(name)
+            if failure is not None:
+                self._add_late(failure)
+        logging: Any = sys.modules.get("logging")
+        for handler in list(getattr(getattr(logging, "root", None), "handlers", ())):
+            if _is_runner(module_of(type(handler))):
+                self._add_late(handler)
+
+    def _add_late(self, obj: Any) -> None:
+        if id(obj) not in self.is_runner and id(obj) not in self.modules:
+            self.is_runner.add(id(obj))
+            self.late.append(obj)
+
+    def _add_threads_and_tasks(self) -> None:
+        threading: Any = sys.modules.get("threading")
+        if threading is not None:
+            self.soft.extend(list(getattr(threading, "_active", {}).values()))
+        tasks: Any = sys.modules.get("asyncio.tasks")
+        if tasks is None:
+            return
+        for name in ("_scheduled_tasks", "_eager_tasks", "_all_tasks"):
+            some: Any = getattr(tasks, name, None)
+            listed: list[Any] = list(getattr(some, "data", some) or ())
+            for each in listed:
+                task: Any = each() if issubclass(type(each), ref) else each
+                if task is not None:
+                    self.soft.append(task)
+        if sys.version_info >= (3, 14):  # they are listed for each loop
+            for loop in self._loops():
+                self.soft.extend(tasks.all_tasks(loop))
+
+    def _loops(self) -> list[Any]:
+        """The event loops that run: they are in frames of theirs."""
+        found: list[Any] = []
+        for frame in self.roots:
+            if type(frame) is FrameType and frame.f_code.co_name == "run_forever":
+                found += [held for name, held in frame_variables(frame) if name == "self"]
+        return found
+
+    def is_own_variable(self, chain: list[Any]) -> bool:
+        """Whether a chain is but a variable of who asks, at the level of a module."""
+        caller = self.caller
+        return (
+            caller is not None
+            and not caller.f_code.co_flags & CO_OPTIMIZED
+            and len(chain) == 3
+            and chain[1] is caller.f_globals
+            and id(chain[0]) in self.modules
+        )
+
+    def name(self, obj: Any, tier: int) -> Root:
+        """What the first object of a chain is called."""
+        runner = "runner" if id(obj) in self.is_runner else ""
+        if type(obj) is FrameType:
+            where = describe_frame(obj)
+            if obj is self.caller and tier == 1:
+                return Root(where, "caller", "")
+            return Root(where + self.threads.get(id(obj), ""), runner or "local", "")
+        if id(obj) in self.named:
+            return self.named[id(obj)]
+        module = self.modules.get(id(obj))
+        if module is not None:
+            module = printable(module)
+            return Root(f"module {module}", runner or "module", module)
+        cls = type(obj)
+        name = qualified_name(cls)
+        if tier != 2:
+            threading = sys.modules.get("threading")
+            if issubclass(cls, getattr(threading, "Thread", ())):
+                label = value_of(obj, "_name")
+                return Root(f"<thread {label!r}>", runner or "thread", "thread")
+            if issubclass(cls, Finalizer):
+                text = "a finalizer, which is kept until its object dies"
+                return Root(text, "finalizer", "finalizer")
+            if find_in_class(cls, "get_coro") is not None:
+                return Root(_describe_task(obj), runner or "task", "task")
+        detail = detail_of(obj)
+        about = f"{name} {detail}" if detail.endswith("()") else name
+        expression = f"<{name} at {id(obj):#x}>"
+        return Root(f"{about} at {id(obj):#x}", runner or "unseen", expression)
+
+
+def _describe_task(task: Any) -> str:
+    name = read(task, "_name") or value_of(task, "_name")
+    if name is None:
+        found = find_in_class(type(task), "get_name")
+        name = found(task) if type(find_in_class(type(task), "get_name")) is _METHOD else None
+    coroutine = read(task, "_coro") or value_of(task, "_coro")
+    frame = read(coroutine, "cr_frame")
+    where = f", {describe_frame(frame)}" if type(frame) is FrameType else ""
+    return f"<task {literal(name) or '?'}{where}>"
+
+
+_METHOD = type(list.append)

@@ -1,0 +1,156 @@
+"""The engine of `why_alive`, `heap` and `retained`, against the plain search.
+
+On both implementations: the C core's and its Python twin.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+import weakref
+from collections import deque
+from types import SimpleNamespace
+from typing import Any
+
+from chains import Question, ask, break_reference, check, names, question
+from hypothesis import given
+from hypothesis import strategies as st
+from leak_corpus import Leak, corpus
+from plain_search import Heap
+from support import PYPY, Thing, gc_collect_harder
+
+COUNT = 6  # of chains that are asked for, which is more than the programs make
+
+
+def built(leak: Leak) -> tuple[list[Any], Any]:
+    """The target, in a list, and what ends the leak."""
+    target, undo = leak.build()
+    return [target], undo
+
+
+@corpus
+def test_chains_are_real_shortest_and_cut_so_that_the_object_goes(leak: Leak) -> None:
+    held, undo = built(leak)
+    try:
+        gc.collect()
+        asked = question(held)
+        answer = ask(asked, COUNT)
+        check(asked, answer, COUNT)
+        assert answer.chains or PYPY
+        if not leak.goes:
+            return
+        assert len(answer.chains) < COUNT
+        reference = weakref.ref(held[0])
+        broken = [
+            cut >= 0 and break_reference(objects[cut], objects[cut + 1])
+            for _, objects, cut in answer.chains
+        ]
+        shown = [names(objects) for _, objects, _ in answer.chains]
+        del asked, answer
+        held.clear()
+        gc_collect_harder()
+        if broken and all(broken):
+            assert reference() is None, shown
+    finally:
+        undo()
+    gc_collect_harder()
+    assert reference() is None, shown
+
+
+def test_of_two_chains_as_long_the_one_from_the_first_root_is_taken() -> None:
+    held: list[Any] = [object()]
+    first, second = {"a": held[0]}, {"a": held[0]}
+    for roots in ([first, second], [second, first]):
+        asked = question(held)._replace(roots=roots, late=[])
+        assert ask(asked, 1).chains[0][1][0] is roots[0]
+
+
+def test_the_plain_search_sees_all_references_to_an_ordinary_object() -> None:
+    objects: list[Any] = [Thing()]
+    holder = {"a": objects[0]}
+    assert Heap().unseen(objects, 0) == 0
+    if not PYPY:
+        pythonapi = ctypes.pythonapi
+        pythonapi.Py_IncRef(ctypes.py_object(objects[0]))
+        assert Heap().unseen(objects, 0) == 1
+        pythonapi.Py_DecRef(ctypes.py_object(objects[0]))
+    assert holder
+
+
+# Random graphs -----------------------------------------------------------------------------------
+
+
+class Node:
+    """With a dict of attributes."""
+
+
+NAMES = ("a", "b", "c", "d")
+
+
+class SlottedNode:
+    __slots__ = NAMES
+
+
+def new_function() -> Any:
+    content: Any = None
+
+    def function() -> Any:
+        return content
+
+    return function
+
+
+def link(holder: Any, held: Any) -> None:
+    """One more reference, of one of the kinds that such an object can have."""
+    kind = type(holder)
+    if kind is list:
+        holder.append(held)
+    elif kind is dict:
+        holder[len(holder)] = held
+    elif kind in (Node, SlottedNode):
+        free = [name for name in NAMES if not hasattr(holder, name)]
+        setattr(holder, free[0] if free else NAMES[0], held)
+    elif kind is deque:
+        holder.append(held)
+    else:
+        holder.__closure__[0].cell_contents = held
+
+
+MAKERS = [list, dict, Node, SlottedNode, deque, new_function]
+numbers = st.integers(0, 11)
+
+
+graphs = st.tuples(
+    st.lists(st.sampled_from(MAKERS), min_size=1, max_size=12),
+    st.lists(st.tuples(numbers, numbers), max_size=40),
+)
+some = st.sets(numbers, max_size=4)
+
+
+def make(graph: tuple[list[Any], list[tuple[int, int]]]) -> list[Any]:
+    makers, links = graph
+    nodes = [maker() for maker in makers]
+    for holder, held in links:
+        link(nodes[holder % len(nodes)], nodes[held % len(nodes)])
+    return nodes
+
+
+def chosen(nodes: list[Any], indices: set[int]) -> list[Any]:
+    return [nodes[at] for at in sorted(indices) if at < len(nodes)]
+
+
+@given(graphs, some, some, some, numbers, st.integers(1, 6))
+def test_random_graphs(
+    graph: Any, roots: set[int], soft: set[int], late: set[int], target: int, count: int
+) -> None:
+    nodes = make(graph)
+    target %= len(nodes)
+    asked = Question(
+        [nodes[target]],
+        [SimpleNamespace(nodes=chosen(nodes, roots))],
+        chosen(nodes, soft),
+        chosen(nodes, late - {target}),
+        [sys._getframe()],
+    )
+    check(asked, ask(asked, count), count)
