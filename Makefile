@@ -12,7 +12,7 @@ HEADERS_PYTHON ?= python3.13
 
 python := $(VENV)/bin/python
 pip := $(python) -W ignore -m pip --disable-pip-version-check -qq
-pytest := $(python) -m pytest -q $(PYTEST_FLAGS)
+tests := $(python) -m tests -q $(PYTEST_FLAGS)
 core := $(wildcard src/core/*)
 metadata := pyproject.toml setup.py
 say = @echo "==> $(1)"
@@ -28,7 +28,7 @@ tour: $(VENV)/.test ## Show what weakly does, with timings on this machine
 test: $(VENV)/.test ## Run the tests, on the C core and on the Python tables
 	@failed=; for pure in $(PURE); do \
 		echo "==> tests on the $$(test $$pure = 0 && echo C core || echo Python tables)"; \
-		WEAKLY_PURE=$$pure $(pytest) || failed=yes; \
+		WEAKLY_PURE=$$pure $(tests) || failed=yes; \
 	done; test -z "$$failed"
 
 conformance: $(VENV)/.test ## Run the interpreter's own tests of weakref on weakly
@@ -57,7 +57,7 @@ asan: $(VENV)/.test ## Run the tests with the C core under Address- and UBSaniti
 		$(python) setup.py -q build --build-temp build/asan/temp --build-lib $(asan_lib)
 	@$(asan_run) $(python) -c 'import weakly._core as c; assert "/$(asan_lib)/" in c.__file__, c'
 	$(call say,tests on the C core with the sanitizers)
-	@$(asan_run) $(pytest)
+	@$(asan_run) $(tests)
 
 debug: ## Run the tests on the C core in a debug interpreter (DEBUG_PYTHON=...)
 	@test -n "$(DEBUG_PYTHON)" || { echo "no debug interpreter: say DEBUG_PYTHON=..."; exit 1; }

@@ -43,7 +43,7 @@ forks_with_threads = pytest.mark.skipif(
 # PyPy's dict can be changed by another thread in the middle of a look-up that compares keys in
 # Python: there the caches promise no more than to stay usable (docs/caching.md).
 atomic_look_ups = pytest.mark.skipif(PYPY, reason="look-ups in a dict are not atomic there")
-# A walk of the heap takes 20 seconds there beside pytest: tests/test_heap.py makes some of them.
+# A walk of the heap takes 20 seconds there beside pytest; tracking/test_heap.py makes some.
 slow_on_pypy = [pytest.mark.slow] if PYPY else []
 collects = pytest.mark.c_core(reason="the Python tables cannot collect ephemerons")
 enters_types = pytest.mark.skipif(FREE_THREADED, reason="types count as live there")
@@ -416,9 +416,9 @@ def environment(**changes: str | None) -> dict[str, str]:
     """This process's environment with the weakly under test on the path, wherever one stands."""
     home = str(Path(weakly.__file__).resolve().parent.parent)
     env = dict(os.environ)
-    env["PYTHONPATH"] = os.pathsep.join(
-        [home, str(Path(__file__).resolve().parent), *filter(None, [env.get("PYTHONPATH")])]
-    )
+    tests = Path(__file__).resolve().parent
+    paths = [home, str(tests), str(tests / "tracking"), env.get("PYTHONPATH")]
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     for name, value in changes.items():
         if value is None:
             env.pop(name, None)

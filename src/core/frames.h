@@ -3,7 +3,7 @@
  * A frame object of a running function does not visit what the function holds, and asking it for
  * its variables in Python leaves copies behind before 3.13. So this reads the interpreter's own
  * record of the call, whose layout is private: hence the versions, on which
- * tests/test_heap_core.py compares it with what Python code sees. */
+ * tests/tracking/test_heap_core.py compares it with what Python code sees. */
 
 #ifndef WEAKLY_FRAMES_H
 #define WEAKLY_FRAMES_H

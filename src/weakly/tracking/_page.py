@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__, implementation
 from ._drawing import to_svg
 from ._leaks import Holder, Leak, Report, Sample, summary
-from ._retention import _kind_of as kind_of  # pyright: ignore[reportPrivateUsage]
-from ._retention import fold
+from ._retention import fold, kind_of
 from ._snapshot import readable
 
 if TYPE_CHECKING:

@@ -640,7 +640,7 @@ def _tree(path: RetentionPath, label: str) -> list[_Row]:
             rows.append(_Row([(f"   {'  ' * at}└ {line}", "dim")]))
             continue
         room = 2 + width - 2 * at - len(line)
-        kind = _kind_of(step)
+        kind = kind_of(step)
         rows.append(
             _Row(
                 [
@@ -658,7 +658,7 @@ def _tree(path: RetentionPath, label: str) -> list[_Row]:
     return rows
 
 
-def _kind_of(step: Step) -> str:
+def kind_of(step: Step) -> str:
     """`dict, 3 items`, `function on_click()`, `class myapp.User`"""
     if not step.detail:
         return step.type

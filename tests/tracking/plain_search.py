@@ -1,7 +1,7 @@
 """What the engine of `why_alive` and `heap` must find, said as plainly as possible.
 
 Searches breadth first and forward from the roots, by `gc.get_referents()`, one object after the
-other, and knows nothing of the engine: the oracle of tests/test_heap.py and its like. Slow.
+other, and knows nothing of the engine: the oracle of test_heap.py and its like. Slow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Asks the engine of `why_alive`, and checks what it says against tests/plain_search.py."""
+"""Asks the engine of `why_alive`, and checks what it says against plain_search.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small programs that leak, each by one kind of root or reference, for tests/test_why_alive.py.
+"""Small programs that leak, each by one kind of root or reference, for test_why_alive.py.
 
 Each makes an object that ought to be gone when it returns, and is not. It returns the object, and
 a function that ends the leak, and does not hold the object.
