@@ -406,6 +406,16 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.001)  # others are to bring it about
 
 
+def collect_until(condition: Callable[[], object]) -> None:
+    """Also while other threads run: `gc.collect()` does nothing while one of them collects."""
+
+    def holds() -> object:
+        gc.collect()
+        return condition()
+
+    wait_until(holds)
+
+
 def let_expire(ttl: float) -> None:
     """Returns when what was stored before, with this time to live, has expired."""
     end = time.monotonic() + ttl

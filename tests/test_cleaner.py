@@ -18,6 +18,7 @@ from support import (
     TIMEOUT,
     Member,
     check_runs,
+    collect_until,
     forks_with_threads,
     gc_collect_harder,
     let_die,
@@ -556,8 +557,7 @@ def test_registered_by_destructors_in_the_middle_of_everything(calls: list[Any])
             member = Late(label)
             member.other = member
         del member
-        gc_collect_harder()
-        wait_until(lambda: len(calls) == 300)
+        collect_until(lambda: len(calls) == 300)
     assert sorted(calls) == list(range(300))
 
 

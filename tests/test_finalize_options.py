@@ -23,6 +23,7 @@ from support import (
     TIMEOUT,
     Member,
     check_runs,
+    collect_until,
     forks_with_threads,
     gc_collect_harder,
     let_die,
@@ -623,8 +624,7 @@ def test_no_lock_is_waited_for(calls: list[Any]) -> None:
             let_die()
 
     assert run_all(kill) == [None]
-    gc_collect_harder()
-    wait_until(lambda: sorted(calls) == list(range(100)))
+    collect_until(lambda: sorted(calls) == list(range(100)))
 
 
 def test_the_first_thread_is_started_without_a_lock() -> None:
@@ -713,8 +713,7 @@ def test_deaths_in_many_threads() -> None:
                     member.other = member
 
         assert run_all(*[lambda name=name: work(name) for name in "abcd"]) == [None] * 4
-        gc_collect_harder()
-        wait_until(lambda: len(done) == 4 * count)
+        collect_until(lambda: len(done) == 4 * count)
     assert set(done.values()) == {1}
 
 
