@@ -541,7 +541,7 @@ search_init(ChainSearch *search, Question const *question, PyObject *target, boo
     search->graph.began = monotonic_seconds();
     search->frames = running_frames();
     search->objects = search->frames == NULL ? NULL : tracked_objects(question->state);
-    return search->objects == NULL ? -1 : 0;
+    return search->objects == NULL ? -1 : find_interned(search->objects, &search->graph.interned);
 }
 
 static void

@@ -62,6 +62,17 @@ type_lookup(PyTypeObject *type, PyObject *name)
 #endif
 }
 
+/* A type's own attributes, a new reference; NULL if it is not ready. */
+static inline PyObject *
+type_dict(PyTypeObject *type)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    return Py_XNewRef(type->tp_dict);
+#else
+    return PyType_GetDict(type);
+#endif
+}
+
 /* A special method of an object, bound, as the interpreter looks them up: in the type only.
  * NULL without an exception if there is none, with one on failure. */
 static inline PyObject *

@@ -25,6 +25,7 @@ typedef struct {
     size_t edge_count, edge_room;
     Extent extent;
     PyObject *target;           /* has a node whatever the extent, or NULL; borrowed */
+    PyObject *interned;         /* see find_interned(); has no node */
     size_t frame_count;         /* the first numbers are those of the frames that run, */
     size_t generator_count;     /* of which the first run generators */
     bool progress;              /* may be shown, on the standard error */
@@ -196,7 +197,8 @@ static void
 graph_add_objects(Graph *graph, PyObject *objects)
 {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(objects); i++) {
-        uint32_t number = graph_number(graph, PyList_GET_ITEM(objects, i));
+        PyObject *object = PyList_GET_ITEM(objects, i);
+        uint32_t number = object == graph->interned ? NONE : graph_number(graph, object);
         if (number != NONE) {
             node_explain(&graph->nodes.at[number], 1);
         }
@@ -359,6 +361,35 @@ tracked_objects(State *state)
         Py_CLEAR(objects);
     }
     return objects;
+}
+
+/* The dict of the interned strings, which it does not own: so it is no part of the graph. Borrowed
+ * from the interpreter; NULL if it is not among the objects, as before 3.14. -1 on failure. */
+static int
+find_interned(PyObject *objects, PyObject **interned)
+{
+    *interned = NULL;
+#if PY_VERSION_HEX >= 0x030E0000
+    PyObject *name = PyUnicode_InternFromString("a string that weakly has interned");
+    for (Py_ssize_t i = 0; name != NULL && i < PyList_GET_SIZE(objects); i++) {
+        PyObject *object = PyList_GET_ITEM(objects, i);
+        /* The interpreter has it, and the list. */
+        if (!PyDict_CheckExact(object) || Py_REFCNT(object) != 2) {
+            continue;
+        }
+        PyObject *found = PyDict_GetItemWithError(object, name);
+        if (found == name) {
+            *interned = object;
+            break;
+        }
+        PyErr_Clear();  /* of a key's that has the same hash */
+    }
+    Py_XDECREF(name);
+    return name == NULL ? -1 : 0;
+#else
+    (void)objects;
+    return 0;
+#endif
 }
 
 #endif

@@ -136,10 +136,11 @@ sizes_learn_type(Sizes *sizes, SizedType *sized)
     sized->before = PyType_IS_GC(type) ? 2 * sizeof(uintptr_t) : 0;
     for (Py_ssize_t i = 0; !found && type->tp_mro != NULL && i < PyTuple_GET_SIZE(type->tp_mro);
          i++) {
-        PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(type->tp_mro, i);
-        PyObject *method = type_lookup(base, sizes->method_name);
+        /* Past the cache of the types' attributes, which would drop a name for this one. */
+        PyObject *dict = type_dict((PyTypeObject *)PyTuple_GET_ITEM(type->tp_mro, i));
+        PyObject *method = dict == NULL ? NULL : PyDict_GetItem(dict, sizes->method_name);
         found = method != NULL && sizes_learn_method(sizes, sized, method);
-        Py_XDECREF(method);
+        Py_XDECREF(dict);
     }
 #else
     (void)sizes;

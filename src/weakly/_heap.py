@@ -52,6 +52,10 @@ _GENERATORS: dict[int, tuple[Any, Any]] = {  # by id: types can have a hash of t
 # From 3.14 on, a suspended generator visits an object twice that it counts once.
 _VISITS_TWICE = not _PYPY and sys.version_info >= (3, 14)
 
+# From 3.14 on, the collector shows the dict of the interned strings, which it does not own.
+_INTERNED_ARE_TRACKED = not _PYPY and sys.version_info >= (3, 14)
+_NAME = sys.intern("a string that weakly has interned")
+
 _Statistics: TypeAlias = tuple[int, int, int, float]
 _Chain: TypeAlias = tuple[int, list[Any], int]
 _Edge: TypeAlias = tuple[int, int]
@@ -263,6 +267,8 @@ class _Graph:
         skipped = set(map(id, (*mine, *hidden)))
         skipped.update((id(mine), id(skipped)))
         for one in gc.get_objects():
+            if _INTERNED_ARE_TRACKED and type(one) is dict and one.get(_NAME) is _NAME:
+                skipped.add(id(one))
             if id(one) not in skipped:
                 self._add(one)
         for one in (*targets, *roots, *frames, *own):

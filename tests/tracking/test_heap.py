@@ -78,6 +78,14 @@ def test_the_plain_search_sees_all_references_to_an_ordinary_object() -> None:
     assert holder
 
 
+def test_an_interned_string_is_not_held_by_being_interned() -> None:
+    held = [sys.intern("".join(["interned", " by a test"]))]
+    holder = {1: held[0]}
+    asked = question(held)._replace(roots=[holder], late=[])
+    chains = ask(asked, 5).chains
+    assert [objects for _, objects, _ in chains] == [[holder, held[0]]]
+
+
 # Random graphs -----------------------------------------------------------------------------------
 
 

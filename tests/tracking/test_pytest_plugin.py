@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from support import PYPY, environment
 
+import weakly._pytest_plugin  # noqa: F401  # here, not in a pytest of a test, which it would keep
+
 pytest_plugins = ["pytester"]
 
 INSTALLED = bool(entry_points(group="pytest11", name="weakly"))
@@ -50,7 +52,9 @@ thorough: Any = pytest.mark.slow if PYPY else lambda test: test
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a test file in a pytest of its own, within this process."""
     pytester.makepyfile(app=APP)
-    pytester.makeini("[pytest]\naddopts = --strict-markers -p no:cacheprovider\n")
+    pytester.makeini(
+        "[pytest]\naddopts = --strict-markers -p no:cacheprovider -p no:hypothesispytest\n"
+    )
     monkeypatch.syspath_prepend(pytester.path)
 
     def run(source: str, *options: str, imports: str = MARKED) -> pytest.RunResult:
