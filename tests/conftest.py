@@ -35,12 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Sets up hypothesis, before the first file that uses it is imported.
+    """Sets up hypothesis, before a file that uses it is imported.
 
     Without it a collection on PyPy takes two thirds of the time, and most tests there wait for
     collections most of the time.
     """
-    if not isinstance(collector, pytest.Module) or "hypothesis" in sys.modules:
+    if not isinstance(collector, pytest.Module):
         return
     if "hypothesis" not in collector.path.read_text("utf-8"):
         return

@@ -10,6 +10,7 @@ from itertools import pairwise
 from types import CellType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
+from hypothesis import settings
 from plain_search import Heap, running_frames
 from support import PYPY
 
@@ -18,6 +19,7 @@ from weakly._implementation import find_chains
 COLLECTIONS: tuple[type, ...] = (dict, list, set, deque)
 FIXED: tuple[type, ...] = (tuple, frozenset, MethodType, CellType, FunctionType, partial)
 DEPTH = 100
+few = settings(max_examples=settings().max_examples // 4)  # for each walks the whole heap
 RUNNERS = {"_pytest", "pluggy", "pytest", "hypothesis"}
 
 

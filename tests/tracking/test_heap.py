@@ -13,7 +13,7 @@ from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
-from chains import Question, ask, break_reference, check, names, question
+from chains import Question, ask, break_reference, check, few, names, question
 from hypothesis import given
 from hypothesis import strategies as st
 from leak_corpus import Leak, corpus
@@ -148,6 +148,7 @@ def chosen(nodes: list[Any], indices: set[int]) -> list[Any]:
     return [nodes[at] for at in sorted(indices) if at < len(nodes)]
 
 
+@few
 @given(graphs, some, some, some, numbers, st.integers(1, 6))
 def test_random_graphs(
     graph: Any, roots: set[int], soft: set[int], late: set[int], target: int, count: int

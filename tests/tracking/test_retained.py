@@ -15,8 +15,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from chains import modules
-from hypothesis import given, settings
+from chains import few, modules
+from hypothesis import given
 from hypothesis import strategies as st
 from plain_search import Heap, running_frames
 from support import PYPY, Thing, check_runs, slow_on_pypy
@@ -111,6 +111,7 @@ plain_graphs = st.tuples(
 )
 
 
+@few
 @given(plain_graphs, some, numbers)
 @sizes_are_known
 def test_random_graphs(graph: Any, roots: set[int], target: int) -> None:
@@ -141,7 +142,7 @@ def big(graph: tuple[list[Any], list[tuple[int, int]]]) -> list[Any]:
     return nodes
 
 
-@settings(max_examples=10)
+@few
 @given(plain_graphs, some)
 @sizes_are_known
 def test_the_dominators_of_random_graphs(graph: Any, roots: set[int]) -> None:
