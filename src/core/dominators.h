@@ -151,8 +151,8 @@ dominators_free(Dominators *tree)
     PyMem_RawFree(tree->dominators);
 }
 
-/* Makes the tree of what the starts, of which none is there twice, lead to. False, and there is no
- * tree, without memory. */
+/* Makes the tree of what the starts, of which none is there twice, lead to: to be freed in any case.
+ * False without memory. */
 static bool
 dominators_make(Dominators *tree, Graph *graph, uint32_t const *starts, size_t start_count)
 {
@@ -176,9 +176,6 @@ dominators_make(Dominators *tree, Graph *graph, uint32_t const *starts, size_t s
         dominators_number(&search, starts, start_count);
         dominators_sort_references(&search, starts, start_count);
         dominators_find(&search);
-    }
-    else {
-        dominators_free(tree);
     }
     PyMem_RawFree(search.parents);
     PyMem_RawFree(search.semi);
