@@ -43,6 +43,7 @@ static int
 imported(char const *module_name, char const *name, PyObject **value)
 {
     PyObject *module;
+    *value = NULL;
     int found = dict_find(PyImport_GetModuleDict(), module_name, &module);
     if (found == 1) {
         found = PyModule_Check(module) ? dict_find(PyModule_GetDict(module), name, value) : 0;

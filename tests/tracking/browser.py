@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from support import environment
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = [
     "--headless=new",
@@ -164,7 +166,7 @@ def browse(executable: str, profile: Path, **size: int) -> Iterator[Tab]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "HOME": str(profile)},
+        env=environment(HOME=str(profile), LD_PRELOAD=None),  # no sanitizer's
     )
     os.close(theirs_in)
     os.close(theirs_out)

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from support import PYPY, environment
 
-import weakly._pytest_plugin  # noqa: F401  # here, not in a pytest of a test, which it would keep
-
 pytest_plugins = ["pytester"]
 
 INSTALLED = bool(entry_points(group="pytest11", name="weakly"))
@@ -52,9 +50,8 @@ thorough: Any = pytest.mark.slow if PYPY else lambda test: test
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a test file in a pytest of its own, within this process."""
     pytester.makepyfile(app=APP)
-    pytester.makeini(
-        "[pytest]\naddopts = --strict-markers -p no:cacheprovider -p no:hypothesispytest\n"
-    )
+    # Modules that it loads to rewrite their assertions would keep it.
+    pytester.makeini("[pytest]\naddopts = --strict-markers --assert=plain -p no:cacheprovider\n")
     monkeypatch.syspath_prepend(pytester.path)
 
     def run(source: str, *options: str, imports: str = MARKED) -> pytest.RunResult:
