@@ -34,11 +34,10 @@ from types import (
 )
 from typing import Any, TypeAlias, cast
 
-__all__ = ["find_chains", "frame_variables", "heap_sizes", "retained_sizes"]
+__all__ = ["find_chains", "frame_variables", "get_referents", "heap_sizes", "retained_sizes"]
 
 _PYPY = sys.implementation.name == "pypy"
 _getrefcount: Callable[[object], int] | None = getattr(sys, "getrefcount", None)
-_get_referents = gc.get_referents
 
 _SUSPENDABLE = CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR
 _GENERATORS: dict[int, tuple[Any, Any]] = {  # by id: types can have a hash of their own
@@ -59,6 +58,21 @@ _NAME = sys.intern("a string that weakly has interned")
 _Statistics: TypeAlias = tuple[int, int, int, float]
 _Chain: TypeAlias = tuple[int, list[Any], int]
 _Edge: TypeAlias = tuple[int, int]
+
+
+if _PYPY or sys.version_info[:2] != (3, 12):
+    get_referents = gc.get_referents
+else:
+
+    def get_referents(one: object, /) -> list[Any]:  # type: ignore[misc]
+        """As that of `gc`: there _asyncio shows what it has freed and keeps for its next use, to
+        be freed a second time."""
+        if type(one) is ModuleType:
+            namespace = object.__getattribute__(one, "__dict__")
+            name = namespace.get("__name__")
+            if type(name) is str and name == "_asyncio":
+                return [namespace]
+        return gc.get_referents(one)
 
 
 # Frames --------------------------------------------------------------------------------------
@@ -105,7 +119,7 @@ class _Frames:
         """What a running frame refers to, as far as Python can tell."""
         held = list(self.found[id(frame)].values())
         seen = set(map(id, held))
-        for one in (*_get_referents(frame), *self.others[id(frame)]):
+        for one in (*get_referents(frame), *self.others[id(frame)]):
             if id(one) not in seen:
                 seen.add(id(one))
                 held.append(one)
@@ -142,7 +156,7 @@ class _Frames:
     ) -> dict[str, CellType]:
         code = frame.f_code
         found: dict[str, CellType] = {}
-        seen = [one for one in _get_referents(frame) if type(one) is CellType]
+        seen = [one for one in get_referents(frame) if type(one) is CellType]
         running = functions.get(id(code), [])
         inner = [one for code in _inner_codes(frame) for one in functions.get(id(code), [])]
         for name, value in variables.items():
@@ -203,7 +217,7 @@ def _clear_unshared(copies: list[dict[str, Any]]) -> None:
     shared: set[int] = set()
     for holder in gc.get_referrers(*copies) if copies else ():
         if type(holder) is not FrameType and id(holder) not in known:
-            held = [id(one) for one in _get_referents(holder) if id(one) in known]
+            held = [id(one) for one in get_referents(holder) if id(one) in known]
             if type(holder) is not tuple or len(held) < len(copies):  # the arguments
                 shared.update(held)
     for content in copies:
@@ -280,7 +294,7 @@ class _Graph:
         for holder in hidden:
             if id(holder) not in explained:
                 explained.add(id(holder))
-                self.explain(_get_referents(holder))
+                self.explain(get_referents(holder))
         for frame in own:
             self.explain(self.frames.found[id(frame)].values())
             skipped.add(id(frame))
@@ -303,13 +317,13 @@ class _Graph:
                 continue
             refers = held.get(id(one))
             if refers is None:
-                refers = _get_referents(one)
+                refers = get_referents(one)
             if id(type(one)) in _GENERATORS:
                 refers = _held_by_generator(one, refers, suspendable, held)
             for other in refers:
                 to = index.get(id(other))
                 if to is None:
-                    if not (leaves and _can_go(other)) and not _get_referents(other):
+                    if not (leaves and _can_go(other)) and not get_referents(other):
                         continue
                     if id(other) in skipped:
                         continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections import deque
 from functools import partial
@@ -14,6 +13,7 @@ from hypothesis import settings
 from plain_search import Heap, running_frames
 from support import PYPY
 
+from weakly._heap import get_referents
 from weakly._implementation import find_chains
 
 COLLECTIONS: tuple[type, ...] = (dict, list, set, deque)
@@ -251,4 +251,4 @@ def break_reference(holder: Any, held: Any) -> bool:
                 delattr(holder, name)
     else:
         return False
-    return not any(one is held for one in gc.get_referents(holder))
+    return not any(one is held for one in get_referents(holder))

@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable
 from types import CellType, FrameType
 from typing import Any
 
+from weakly._heap import get_referents
+
 OPTIMIZED = 1  # of a code's flags: the variables are not in a dict
 
 Cuts = Collection[tuple[int, int]]  # the ids of who refers and of what is referred to
@@ -31,7 +33,7 @@ class Heap:
         self.hidden = set(map(id, ours))
 
     def references(self, one: object) -> list[Any]:
-        return gc.get_referents(one) + self.held.get(id(one), [])
+        return get_referents(one) + self.held.get(id(one), [])
 
     def refers(self, one: object, other: object) -> bool:
         return any(each is other for each in self.references(one))
@@ -41,8 +43,7 @@ class Heap:
         variables of this thread's functions."""
         identity = id(objects[at])
         seen = sum(
-            sum(id(one) == identity for one in gc.get_referents(holder))
-            for holder in gc.get_objects()
+            sum(id(one) == identity for one in get_referents(holder)) for holder in gc.get_objects()
         )
         seen += sum(sum(id(one) == identity for one in held) for held in self.held.values())
         frame: FrameType | None = sys._getframe()
@@ -89,7 +90,7 @@ class Heap:
         cut = [level[holder] for holder, _ in cuts if holder in level]
         for one in (*special, *cut):
             level.pop(id(one), None)
-        found = gc.get_referents(*level.values())
+        found = [other for one in level.values() for other in get_referents(one)]
         for one in {id(one): one for one in (*special, *cut)}.values():
             found += [other for other in self.references(one) if (id(one), id(other)) not in cuts]
         return found

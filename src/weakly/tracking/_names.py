@@ -11,7 +11,6 @@ changed meanwhile, by other threads, gets the name that says the least, and no e
 
 from __future__ import annotations
 
-import gc
 import sys
 from _thread import _local, get_ident
 from collections import OrderedDict, defaultdict, deque
@@ -40,6 +39,7 @@ from types import (
 from typing import Any, NamedTuple, cast
 from weakref import ref
 
+from .._heap import get_referents
 from .._implementation import (
     CachedMethod,
     CachedProperty,
@@ -190,7 +190,7 @@ def count_references(parent: Any, child: object) -> int:
     elif position(cls, (GeneratorType, CoroutineType, AsyncGeneratorType)) is not None:
         return 1  # some say twice what they have once
     else:
-        held = [gc.get_referents(parent)]
+        held = [get_referents(parent)]
     try:
         return max(1, sum(sum(map(is_, some, repeat(child))) for some in held))
     except RuntimeError:  # changed meanwhile, by another thread
@@ -685,7 +685,7 @@ _GIVE_THEMSELVES = (FunctionType, property, cached_property, _lru_cache_wrapper)
 def _class(chain: list[Any], at: int) -> Name | None:
     cls, child = chain[at], chain[at + 1]
     names = namespace_of(cls)
-    if type(child) is dict and position(child, gc.get_referents(names)) is not None:
+    if type(child) is dict and position(child, get_referents(names)) is not None:
         found = None if at + 2 == len(chain) else key_of(chain[at + 2], child)
         if found is None:
             return Name(".__dict__", "", ".__dict__", "attribute")
@@ -1090,7 +1090,7 @@ def _find_namers(cls: type) -> list[_Namer]:
 
 def _referent(chain: list[Any], at: int) -> tuple[str, str]:
     """The expression for a reference that has no name."""
-    index = position(chain[at + 1], gc.get_referents(chain[at]))
+    index = position(chain[at + 1], get_referents(chain[at]))
     return ("gc.get_referents(", f")[{index}]") if index is not None else ("<something in ", ">")
 
 

@@ -174,6 +174,11 @@ class Roots:
         for held in _contents_of(frame):
             if _is_runner(module_of(type(held))) and not issubclass(type(held), type):
                 self._add_late(held)
+                # If it is the test that runs, its fixtures, which have their values: there may be
+                # ways to them past all these objects.
+                fixtures = value_of(value_of(held, "_request"), "_fixture_defs")
+                for each in list(fixtures.values()) if type(fixtures) is dict else ():
+                    self._add_late(each)
 
     def _add_what_runners_keep(self) -> None:
         """What tests have logged, and how the last one failed, with its frames and theirs."""
