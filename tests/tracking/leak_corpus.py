@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import pytest
-from support import PYPY, TIMEOUT
+from support import C_CORE, PYPY, TIMEOUT
 
 import weakly
 
@@ -897,7 +897,9 @@ def weak_key_of_its_own_value():
     return user, keep("by_user", by_user)
 
 
-@leak("unseen", r".*", runs=not PYPY)
+# From 3.14 on, not every variable of a function that runs is counted, which Python code cannot
+# tell: its count is then too low to see one reference more.
+@leak("unseen", r".*", runs=C_CORE or (not PYPY and sys.version_info < (3, 14)))
 def counted_by_c():
     user = User()
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(user))

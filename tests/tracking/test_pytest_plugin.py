@@ -144,6 +144,7 @@ def test_what_was_made_without_init_and_grew_old_counts(run: Run) -> None:
     result.assert_outcomes(passed=1, errors=1)
 
 
+@thorough
 def test_a_class_that_looks_like_one_of_tests(run: Run) -> None:
     result = run(
         """
@@ -158,6 +159,7 @@ def test_a_class_that_looks_like_one_of_tests(run: Run) -> None:
     result.assert_outcomes(passed=1, errors=1)
 
 
+@thorough
 def test_where_the_marker_may_stand(run: Run) -> None:
     result = run(
         """
@@ -297,6 +299,7 @@ def test_unittest_cases(run: Run) -> None:
     result.assert_outcomes(passed=2, failed=1, errors=1)
 
 
+@thorough
 def test_the_option(run: Run) -> None:
     result = run(
         """

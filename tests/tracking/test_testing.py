@@ -13,10 +13,12 @@ from functools import partial
 from typing import Any
 
 import pytest
-from support import PYPY, Thing, gc_collect_harder
+from support import PYPY, Thing, gc_collect_harder, slow_on_pypy
 
 from weakly import EphemeronDictionary, ReferenceQueue
 from weakly.testing import LeakTestMixin, assert_collected, collect_until, collect_until_async
+
+pytestmark = slow_on_pypy
 
 
 class Page:
