@@ -13,6 +13,7 @@ from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from chains import Question, ask, break_reference, check, few, names, question
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,15 +67,15 @@ def test_of_two_chains_as_long_the_one_from_the_first_root_is_taken() -> None:
         assert ask(asked, 1).chains[0][1][0] is roots[0]
 
 
+@pytest.mark.skipif(PYPY, reason="references are not counted there")
 def test_the_plain_search_sees_all_references_to_an_ordinary_object() -> None:
     objects: list[Any] = [Thing()]
     holder = {"a": objects[0]}
     assert Heap().unseen(objects, 0) == 0
-    if not PYPY:
-        pythonapi = ctypes.pythonapi
-        pythonapi.Py_IncRef(ctypes.py_object(objects[0]))
-        assert Heap().unseen(objects, 0) == 1
-        pythonapi.Py_DecRef(ctypes.py_object(objects[0]))
+    pythonapi = ctypes.pythonapi
+    pythonapi.Py_IncRef(ctypes.py_object(objects[0]))
+    assert Heap().unseen(objects, 0) == 1
+    pythonapi.Py_DecRef(ctypes.py_object(objects[0]))
     assert holder
 
 

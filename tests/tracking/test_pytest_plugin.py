@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from support import PYPY, environment
+from support import environment, slow_on_pypy
 
 pytest_plugins = ["pytester"]
 
@@ -41,9 +41,6 @@ from app import Admin, User, sign_in, users
 MARKED = IMPORTS + "pytestmark = pytest.mark.no_leaks(User)\n"
 
 Run = Callable[..., pytest.RunResult]
-
-# A failure takes seconds there, for the walk over the heap.
-thorough: Any = pytest.mark.slow if PYPY else lambda test: test
 
 
 @pytest.fixture
@@ -99,7 +96,7 @@ def test_a_test_that_leaks(run: Run) -> None:
     result.stdout.no_fnmatch_line("*_pytest_leaks.py*")
 
 
-@thorough
+@slow_on_pypy
 def test_many_leaks(run: Run) -> None:
     result = run("""
         @pytest.mark.parametrize("number", range(3))
@@ -122,7 +119,7 @@ def test_many_leaks(run: Run) -> None:
     )
 
 
-@thorough
+@slow_on_pypy
 def test_what_was_made_without_init_counts(run: Run) -> None:
     result = run("""
         import copy
@@ -132,7 +129,7 @@ def test_what_was_made_without_init_counts(run: Run) -> None:
     result.assert_outcomes(passed=1, errors=1)
 
 
-@thorough
+@slow_on_pypy
 def test_what_was_made_without_init_and_grew_old_counts(run: Run) -> None:
     result = run("""
         import copy, gc
@@ -144,7 +141,7 @@ def test_what_was_made_without_init_and_grew_old_counts(run: Run) -> None:
     result.assert_outcomes(passed=1, errors=1)
 
 
-@thorough
+@slow_on_pypy
 def test_a_class_that_looks_like_one_of_tests(run: Run) -> None:
     result = run(
         """
@@ -159,7 +156,7 @@ def test_a_class_that_looks_like_one_of_tests(run: Run) -> None:
     result.assert_outcomes(passed=1, errors=1)
 
 
-@thorough
+@slow_on_pypy
 def test_where_the_marker_may_stand(run: Run) -> None:
     result = run(
         """
@@ -187,7 +184,7 @@ def test_where_the_marker_may_stand(run: Run) -> None:
     result.assert_outcomes(passed=7, errors=5)
 
 
-@thorough
+@slow_on_pypy
 def test_fixtures_of_the_test_are_torn_down_first(run: Run) -> None:
     result = run("""
         @pytest.fixture
@@ -208,7 +205,7 @@ def test_fixtures_of_the_test_are_torn_down_first(run: Run) -> None:
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_leak*", "*made by sign_in()*"])
 
 
-@thorough
+@slow_on_pypy
 @pytest.mark.parametrize("scope", ["class", "module", "package", "session"])
 def test_fixtures_of_a_wider_scope_are_not_blamed(run: Run, scope: str) -> None:
     result = run(f"""
@@ -227,7 +224,7 @@ def test_fixtures_of_a_wider_scope_are_not_blamed(run: Run, scope: str) -> None:
     result.assert_outcomes(passed=3, errors=1)
 
 
-@thorough
+@slow_on_pypy
 def test_setup_of_modules_and_classes_is_not_blamed(run: Run) -> None:
     result = run("""
         def setup_module(): app.one = User()
@@ -240,7 +237,7 @@ def test_setup_of_modules_and_classes_is_not_blamed(run: Run) -> None:
     result.assert_outcomes(passed=1)
 
 
-@thorough
+@slow_on_pypy
 def test_what_pytest_keeps_is_not_blamed(run: Run) -> None:
     result = run("""
         import logging
@@ -265,7 +262,7 @@ def test_what_pytest_keeps_is_not_blamed(run: Run) -> None:
     result.assert_outcomes(passed=6)
 
 
-@thorough
+@slow_on_pypy
 def test_tests_that_do_not_pass_are_not_looked_at(run: Run) -> None:
     result = run("""
         @pytest.fixture
@@ -286,7 +283,7 @@ def test_tests_that_do_not_pass_are_not_looked_at(run: Run) -> None:
     result.assert_outcomes(passed=2, failed=1, skipped=1, xfailed=1, errors=2)
 
 
-@thorough
+@slow_on_pypy
 def test_unittest_cases(run: Run) -> None:
     result = run("""
         import unittest
@@ -299,7 +296,7 @@ def test_unittest_cases(run: Run) -> None:
     result.assert_outcomes(passed=2, failed=1, errors=1)
 
 
-@thorough
+@slow_on_pypy
 def test_the_option(run: Run) -> None:
     result = run(
         """
@@ -318,7 +315,7 @@ def test_the_option(run: Run) -> None:
     result.stdout.fnmatch_lines(["app.User: 1 of 1 test", "app.Admin: 1 of 1 test"])
 
 
-@thorough
+@slow_on_pypy
 def test_the_option_with_a_list(run: Run) -> None:
     result = run(
         """
@@ -333,7 +330,7 @@ def test_the_option_with_a_list(run: Run) -> None:
     result.assert_outcomes(passed=3, errors=2)
 
 
-@thorough
+@slow_on_pypy
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -354,7 +351,7 @@ def test_wrong_classes(run: Run, name: str, message: str) -> None:
     result.stdout.fnmatch_lines([f"no_leaks: {message}"])
 
 
-@thorough
+@slow_on_pypy
 def test_the_marker_in_a_conftest(run: Run, pytester: pytest.Pytester) -> None:
     pytester.makeconftest("""
         import app, pytest
@@ -366,7 +363,7 @@ def test_the_marker_in_a_conftest(run: Run, pytester: pytest.Pytester) -> None:
     run("def test_leak(): sign_in()", imports=IMPORTS).assert_outcomes(passed=1, errors=1)
 
 
-@thorough
+@slow_on_pypy
 def test_a_marker_without_classes(run: Run) -> None:
     result = run("@pytest.mark.no_leaks()\ndef test_one(): pass", imports=IMPORTS)
     result.assert_outcomes(errors=1)
@@ -376,7 +373,7 @@ def test_a_marker_without_classes(run: Run) -> None:
         assert result.ret == pytest.ExitCode.INTERRUPTED
 
 
-@thorough
+@slow_on_pypy
 def test_classes_are_left_as_they_were(run: Run) -> None:
     result = run(
         """
@@ -395,7 +392,7 @@ def test_classes_are_left_as_they_were(run: Run) -> None:
     result.assert_outcomes(passed=4)
 
 
-@thorough
+@slow_on_pypy
 def test_the_rest_of_pytest_goes_on(run: Run) -> None:
     source = """
         def test_leak(): sign_in()
@@ -430,7 +427,7 @@ def test_without_it_nothing_is_looked_at(
     result.assert_outcomes(passed=1)
 
 
-@thorough
+@slow_on_pypy
 @pytest.mark.skipif(not INSTALLED, reason="its entry point is not installed here")
 def test_it_can_be_left_out(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("-p", "no:weakly", "--weakly-leaks=app.User")
@@ -441,7 +438,7 @@ def other_plugin(name: str) -> Any:
     return pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed")
 
 
-@thorough
+@slow_on_pypy
 @other_plugin("xdist")
 def test_in_several_processes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
@@ -458,7 +455,7 @@ def test_in_several_processes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     result.assert_outcomes(errors=6)
 
 
-@thorough
+@slow_on_pypy
 @other_plugin("pytest_asyncio")
 def test_async_tests(run: Run) -> None:
     result = run(

@@ -17,7 +17,15 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import pytest
-from support import COUNTS_REFERENCES, PYPY, check_runs, gc_collect_harder, let_die, run_all
+from support import (
+    COUNTS_REFERENCES,
+    PYPY,
+    check_runs,
+    gc_collect_harder,
+    let_die,
+    run_all,
+    slow_on_pypy,
+)
 
 from weakly import Tracker
 
@@ -578,6 +586,7 @@ def test_the_report_as_text(tracker: Tracker) -> None:
     del kept
 
 
+@slow_on_pypy
 def test_the_report_in_colours(tracker: Tracker) -> None:
     console = pytest.importorskip("rich.console")
     tracker.watch_class(WithInit, label="things [of mine]", traceback=1)
@@ -591,6 +600,7 @@ def test_the_report_in_colours(tracker: Tracker) -> None:
     del kept
 
 
+@slow_on_pypy
 def test_why(tracker: Tracker) -> None:
     tracker.watch_class(WithInit)
     holder = [WithInit()]  # noqa: F841
@@ -600,6 +610,7 @@ def test_why(tracker: Tracker) -> None:
     assert "holder[0]" in str(tracker.report(why=1))
 
 
+@slow_on_pypy
 def test_a_report_holds_nothing(tracker: Tracker) -> None:
     tracker.watch_class(WithInit, traceback=True)
     obj = WithInit()

@@ -761,8 +761,6 @@ def signal_number(name: str) -> int:
     number = getattr(signal, "SIG" + name.upper().removeprefix("SIG"), None)
     if not isinstance(number, signal.Signals):
         raise ValueError(f"there is no signal {name} here")
-    try:
-        signal.signal(number, signal.getsignal(number))
-    except (OSError, TypeError):
-        raise ValueError(f"{name} is a signal that cannot be handled") from None
+    if number.name in ("SIGKILL", "SIGSTOP") or signal.getsignal(number) is None:
+        raise ValueError(f"{name} is a signal that cannot be handled")
     return number
