@@ -184,6 +184,8 @@ def _watch(parser: argparse.ArgumentParser, options: Any, program: list[str]) ->
 
     if options.report and not os.path.isdir(os.path.dirname(os.path.abspath(options.report))):
         parser.error(f"there is no folder for {options.report}")
+    if options.report and os.path.isdir(options.report):
+        parser.error(f"{options.report} is a folder")
     try:
         signal = signal_number(options.signal) if options.signal else None
     except ValueError as error:

@@ -31,6 +31,7 @@ from types import (
     GeneratorType,
     MethodDescriptorType,
     ModuleType,
+    TracebackType,
 )
 from typing import Any, TypeAlias, cast
 
@@ -263,6 +264,7 @@ class _Graph:
         self._referents: list[list[int]] = []
         self.references = 0
         self.explained: dict[int, int] = {}  # references of our own, by id
+        self.frames = _Frames((), [])
 
     def walk(
         self,
@@ -299,6 +301,11 @@ class _Graph:
             self.explain(self.frames.found[id(frame)].values())
             skipped.add(id(frame))
         self._walk(frames, skipped, leaves)
+
+    def clear(self) -> None:
+        """Let go of the objects."""
+        self.objects.clear()
+        self.frames = _Frames((), [])
 
     def _add(self, one: Any) -> int:
         at = self.index.get(id(one))
@@ -442,13 +449,18 @@ class _Progress:
 
 
 class _CollectorOff:
-    """Keeps the automatic collector from starting."""
+    """Keeps the automatic collector from starting; and an exception's traceback from what the
+    functions that it has ended had."""
 
     def __enter__(self) -> None:
         self.was_on = gc.isenabled()
         gc.disable()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: object, traceback: TracebackType | None) -> None:
+        while traceback is not None:
+            with suppress(RuntimeError):  # it runs: the one who asks
+                traceback.tb_frame.clear()
+            traceback = traceback.tb_next
         if self.was_on:
             gc.enable()
 
@@ -486,10 +498,10 @@ def find_chains(
     ours.append(frames)
     with _CollectorOff():
         graph = _Graph(progress)
-        graph.walk(held, [*roots, *soft, *late], frames, own, ours, False)
-        search = _Search(graph, held, depth, roots, soft, late, caller)
         chains: list[_Chain] = []
         try:
+            graph.walk(held, [*roots, *soft, *late], frames, own, ours, False)
+            search = _Search(graph, held, depth, roots, soft, late, caller)
             while len(chains) < count:
                 found = search.next()
                 if found is None:
@@ -502,8 +514,11 @@ def find_chains(
                 search.leave_out(path, cut)
             cycle = [] if chains else [graph.objects[at] for at in search.cycle()]
             return chains, cycle, graph.statistics()
+        except BaseException:
+            chains.clear()
+            raise
         finally:
-            del graph, search  # an exception's traceback would keep them
+            graph.clear()
 
 
 class _Search:
@@ -725,12 +740,12 @@ def heap_sizes(
     ours: list[Any] = [roots, soft, own, frames]
     with _CollectorOff():
         graph = _Graph(progress)
-        graph.walk([], [*roots, *soft, *own], frames, [], ours, True)
-        starts = graph.indices((*roots, *own))
-        reached = _reached(graph.referents(), starts)
-        starts |= {at for at in graph.indices(soft) if at in reached}
-        tree = _Dominators(graph, starts | graph.held_unseen(reached))
         try:
+            graph.walk([], [*roots, *soft, *own], frames, [], ours, True)
+            starts = graph.indices((*roots, *own))
+            reached = _reached(graph.referents(), starts)
+            starts |= {at for at in graph.indices(soft) if at in reached}
+            tree = _Dominators(graph, starts | graph.held_unseen(reached))
             largest = heapq.nlargest(
                 top, tree.not_dominated_by(graph.indices(own)), tree.retained.__getitem__
             )
@@ -753,24 +768,24 @@ def heap_sizes(
                 graph.statistics(),
             )
         finally:
-            del graph, tree
+            graph.clear()
 
 
 def retained_sizes(held: list[Any]) -> tuple[int, int]:
     """The bytes and the number of the objects that would go with the one that `held` holds."""
     with _CollectorOff():
         graph = _Graph(False)
-        graph.walk(held, [], [] if _getrefcount else _running_frames(), [], [], True)
-        target = graph.index[id(held[0])]
-        referents = graph.referents()
-        reached = _reached(referents, {target})
-        kept = _reached(referents, graph.held_unseen(reached) - {target}, barred=target)
-        gone = reached - kept
-        size = _sizer()
         try:
+            graph.walk(held, [], [] if _getrefcount else _running_frames(), [], [], True)
+            target = graph.index[id(held[0])]
+            referents = graph.referents()
+            reached = _reached(referents, {target})
+            kept = _reached(referents, graph.held_unseen(reached) - {target}, barred=target)
+            gone = reached - kept
+            size = _sizer()
             return sum(size(graph.objects[at]) for at in gone), len(gone)
         finally:
-            del graph
+            graph.clear()
 
 
 def _reached(referents: list[list[int]], starts: Iterable[int], barred: int = -1) -> set[int]:

@@ -98,8 +98,8 @@ class assert_collected:
 
     Garbage is collected, also on PyPy, where nothing dies without that; with a `timeout`, again and
     again for so many seconds. Raises AssertionError, with what keeps the objects alive, and
-    TypeError, at the beginning, for what cannot be weakly referenced. An exception of the block
-    goes on as it is, and nothing is checked.
+    TypeError, at the beginning, for what cannot be weakly referenced, or RuntimeError for a second
+    block. An exception of the block goes on as it is, and nothing is checked.
 
     `async with` gives the event loop of `asyncio` some turns, which tasks need to end, and awaits
     the result of a coroutine function. In the block, `references` are the weak references that are
@@ -107,7 +107,9 @@ class assert_collected:
     O(1), but for classes O(n) in the objects of the heap.
     """
 
-    __slots__ = ("__weakref__", "_classes", "_factories", "_timeout", "_tracker", "references")
+    __slots__ = (
+        "__weakref__", "_classes", "_factories", "_timeout", "_tracker", "_used", "references",
+    )  # fmt: skip
 
     def __init__(self, *targets: Any, timeout: float = 0.0) -> None:
         if not targets:
@@ -117,6 +119,7 @@ class assert_collected:
         self._factories: list[Callable[[], Any]] = []
         self._timeout = float(timeout)
         self._tracker: Tracker | None = None
+        self._used = False
         for target in targets:
             kind = type(cast(object, target))
             if issubclass(kind, type):
@@ -131,6 +134,7 @@ class assert_collected:
 
     def __enter__(self) -> Self:
         __tracebackhide__ = True
+        self._begin()
         for factory in self._factories:
             result: Any = factory()
             if _is_coroutine(result):
@@ -154,6 +158,7 @@ class assert_collected:
 
     async def __aenter__(self) -> Self:
         __tracebackhide__ = True
+        self._begin()
         for factory in self._factories:
             result: Any = factory()
             if _is_coroutine(result):
@@ -173,6 +178,11 @@ class assert_collected:
         async for _ in _attempts_async(references, self._timeout):
             pass
         _fail_if_alive(references, _caller(), _DELETE_INSIDE)
+
+    def _begin(self) -> None:
+        if self._used:
+            raise RuntimeError("assert_collected() is for one block: make another")
+        self._used = True
 
     def _start(self) -> Self:
         self._factories.clear()  # which may hold what they have made
@@ -224,6 +234,10 @@ class LeakTestMixin(_TestCase):
             leaks.__enter__()
             # The clean-up that is registered first is the last one to be made.
             self.addCleanup(self._check_leaks, leaks, set(vars(self)))
+            try:
+                return super().run(result)
+            finally:
+                leaks._stop(True)  # for no clean-ups are made if it is skipped
         return super().run(result)
 
     def _callTestMethod(self, method: Any) -> None:

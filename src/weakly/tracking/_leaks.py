@@ -14,6 +14,7 @@ import gc
 import os
 import re
 import sys
+import threading
 from _thread import allocate_lock, start_new_thread
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +28,7 @@ from types import FrameType, FunctionType, ModuleType
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 from weakref import ref
 
+from .. import _hooks
 from .._run import CannotRun
 from .._unraisable import report as report_unraisable
 from ..ephemerons import collect
@@ -503,12 +505,14 @@ class Progress:
 
     def show(self, text: str) -> None:
         if self.seconds() > 0.5 and is_terminal():
-            print(f"\r\x1b[Kweakly leaks: {text[:68]}", end="", file=sys.stderr, flush=True)
+            with suppress(Exception):
+                print(f"\r\x1b[Kweakly leaks: {text[:68]}", end="", file=sys.stderr, flush=True)
             self._shown = True
 
     def clear(self) -> None:
         if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            with suppress(Exception):
+                print("\r\x1b[K", end="", file=sys.stderr, flush=True)
             self._shown = False
 
 
@@ -571,6 +575,9 @@ class Watch:
         self._ended = ""
         self._done = False
         self._busy = False
+        self._leaks = False
+        self._hook: _hooks.Hook = self._go_on
+        self._forked = False
 
     def __enter__(self) -> None:
         self._sampler.take()
@@ -593,7 +600,11 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
-        """Take down how the program has ended; its threads may be running yet."""
+        """Take down how the program has ended; its threads may be running yet.
+
+        Only before the interpreter begins to end can the status be another one. So then its
+        threads and exit functions, ours among them, have their turn here.
+        """
         if kind is CannotRun:
             self._finish()
         elif error is None:
@@ -603,6 +614,14 @@ class Watch:
             self._ended = f"ended with status {int(status)}" if status else _WELL
         else:
             self._ended = f"ended with a {type(error).__name__}"
+        if self._fail and self._ended == _WELL and os.getpid() == self._process:
+            for end in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+                try:
+                    end()
+                except BaseException as interrupt:
+                    report_unraisable(interrupt, end)
+            if self._leaks:
+                raise SystemExit(1) from None
 
     # Each way of ending.
 
@@ -614,12 +633,7 @@ class Watch:
             with suppress(AttributeError):
                 delattr(sys, name)
         report = self._report(self._ended)
-        if self._fail and report is not None and report.suspects and self._ended == _WELL:
-            with suppress(Exception):
-                sys.stdout.flush()
-            with suppress(Exception):
-                sys.stderr.flush()
-            self._exit(1)
+        self._leaks = report is not None and bool(report.suspects)
 
     def _exit_at_once(self, status: int) -> NoReturn:
         if self._finish():
@@ -681,16 +695,17 @@ class Watch:
             return
         self._busy = False
         self._handle_signals(self._end_by_signal, _DEFAULT)
-        if sys.implementation.name == "cpython":
-            gc.callbacks.append(self._go_on)
+        if hasattr(gc, "callbacks"):
+            self._forked = True
+            _hooks.ensure(self._hook)
         else:
             self._sampler.start()
 
     def _go_on(self, _phase: str, _info: dict[str, int]) -> None:
-        with suppress(ValueError):  # the program, or another thread, has removed it
-            gc.callbacks.remove(self._go_on)
-            if not self._done:
-                self._sampler.start()
+        """Stays in `gc.callbacks`: if it went, the collector would pass over the next one."""
+        if self._forked and not self._done:
+            self._forked = False
+            self._sampler.start()
 
     def _after_fork_in_child(self) -> None:
         self._done = True
@@ -704,13 +719,15 @@ class Watch:
             text = str(report)
             tell(in_colour(text) if is_terminal() and not os.environ.get("NO_COLOR") else text)
             if self._page is not None:
-                self._write(report, self._page)
-                tell(f"The page: {self._page}")
+                try:
+                    self._write(report, self._page)
+                except OSError as error:
+                    tell(f"cannot write {self._page}: {error.strerror}")
+                else:
+                    tell(f"The page: {self._page}")
             return report
         except KeyboardInterrupt:
             tell("interrupted, so there is no report")
-        except OSError as error:
-            tell(f"cannot write {self._page}: {error.strerror}")
         except Exception as error:
             report_unraisable(error, self._report)
         return None

@@ -131,7 +131,7 @@ def find_in_class(cls: Any, name: str) -> Any:
 def read(obj: Any, name: str) -> Any:
     """An attribute that is read by C code of its type; None if there is none."""
     descriptor: Any = find_in_class(type(obj), name)
-    if type(descriptor) not in _DESCRIPTORS:
+    if position(type(descriptor), _DESCRIPTORS) is None:
         return None
     try:
         return descriptor.__get__(obj)
@@ -143,7 +143,9 @@ def dict_of(obj: Any) -> Any:
     """The `__dict__` of an instance or a module; None if it has none."""
     for base in mro_of(type(obj)):
         descriptor = namespace_of(base).get("__dict__")
-        if type(descriptor) in _DESCRIPTORS:  # and not a property of the class's own
+        if (
+            position(type(descriptor), _DESCRIPTORS) is not None
+        ):  # and not a property of the class's own
             found: Any = cast(Any, descriptor).__get__(obj)
             return found if issubclass(type(found), dict) else None
     return None

@@ -15,6 +15,7 @@ from datetime import datetime
 from html import escape
 from importlib.resources import files
 from platform import python_implementation, python_version
+from shutil import copymode
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__, implementation
@@ -35,15 +36,23 @@ _SERIES = 12  # lines of the chart
 
 def write(report: Report, path: str) -> None:
     """Write the page; whoever has the one before open sees that or this one, whole."""
+    text = render(report).encode("utf-8", "xmlcharrefreplace")
+    path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe, say
+        with open(path, "wb") as file:
+            file.write(text)
+        return
     temporary = f"{path}.{os.getpid()}"
-    try:
-        with open(temporary, "w", encoding="utf-8", errors="xmlcharrefreplace") as file:
-            file.write(render(report))
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
+    with open(temporary, "xb") as file:
+        try:
+            file.write(text)
+            file.close()
+            if os.path.exists(path):
+                copymode(path, temporary)
+            os.replace(temporary, path)
+        except BaseException:
             os.remove(temporary)
-        raise
+            raise
 
 
 def render(report: Report) -> str:

@@ -40,7 +40,7 @@ def retained(obj: object) -> Retained:
     """Say how much memory would be freed if an object went, with all that only it keeps.
 
     Counts the object itself. What also somebody else refers to is not counted, wherever that is.
-    O(n) for n objects and references that the object leads to. Runs no code of the program.
+    O(n) for n objects and references in the process. Runs no code of the program.
 
     >>> retained([bytes(1000), bytes(1000)]).objects
     3
