@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import check_runs, gc_collect_harder, let_die, run_python, wait_until
+from support import EqualToAll, check_runs, gc_collect_harder, let_die, run_python, wait_until
 
 import weakly
 from weakly import memory
@@ -28,7 +28,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork her
 
 
 def hooks() -> int:
-    return gc.callbacks.count(memory._hook) if HOOKS else 0
+    return sum(each is memory._hook for each in gc.callbacks) if HOOKS else 0
 
 
 def watcher_threads() -> list[threading.Thread]:
@@ -561,10 +561,11 @@ def test_other_hooks_are_called_in_every_phase(machine, ends):
     [lambda: on_memory_pressure(print).cancel(), memory._grown, lambda: memory._watch(Cache())],
     ids=["registering", "growth", "another cache"],
 )
-def test_a_cleared_list_is_filled_again(machine, arms):
+@pytest.mark.parametrize("others", [[], [EqualToAll()]], ids=["none", "equal to all"])
+def test_a_cleared_list_is_filled_again(machine, arms, others):
     cache = Cache()
     memory._watch(cache)
-    gc.callbacks.clear()
+    gc.callbacks[:] = others
     arms()
     assert hooks() == 1
     looks = machine.looks

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from support import (
     PYPY,
+    EqualToAll,
     Member,
     check_runs,
     count_failures,
@@ -171,15 +172,6 @@ def test_inserting_after_the_hooks_were_cleared_takes_linear_time() -> None:
 def test_a_hook_of_the_collector_that_equals_everything() -> None:
     """It was taken for ours, so that a finalizer's insertions were counted for ever."""
 
-    class EqualsAll:
-        def __eq__(self, other: object) -> bool:
-            return True
-
-        __hash__ = None  # type: ignore[assignment]
-
-        def __call__(self, *arguments: object) -> None:
-            pass
-
     class Cycle:
         def __init__(self) -> None:
             self.itself = self
@@ -189,7 +181,7 @@ def test_a_hook_of_the_collector_that_equals_everything() -> None:
 
     table: WeakSet[Any] = WeakSet()
     hooks = gc.callbacks[:]
-    gc.callbacks[:] = [EqualsAll()]
+    gc.callbacks[:] = [EqualToAll()]
     try:
         for _ in range(20):
             Cycle()

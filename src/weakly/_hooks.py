@@ -2,8 +2,6 @@
 
 import gc
 from collections.abc import Callable
-from functools import partial
-from operator import is_
 
 __all__ = ["Hook", "ensure", "remove"]
 
@@ -15,8 +13,9 @@ def ensure(hook: Hook) -> bool:
 
     Programs and tests clear that list, so this is called again whenever the hook is needed.
     """
-    if any(map(partial(is_, hook), gc.callbacks)):
-        return False
+    for each in gc.callbacks:  # few: a loop is faster here than what is written in C
+        if each is hook:
+            return False
     gc.callbacks.append(hook)
     return True
 

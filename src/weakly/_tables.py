@@ -553,20 +553,26 @@ class _MemberEntries(_KeyEntries[_K, Any]):
             self.forget(found)
 
 
-class _ValueEntries(_Entries[_K, _V]):
-    """From keys to references of values. A dead reference can be met under its key."""
+class _KeyedEntries(_Entries[_K, _V]):
+    """From what references know as their `key` to the references. A dead one can be met there."""
 
     __slots__ = ()
     reference_side = 1
-    role = "values of a weak dictionary"
-    entry_type: type[ref[Any]] = _ValueEntry
-    index: dict[Any, Any]
 
     def __init__(self) -> None:
         super().__init__(_forgets_values(self))
 
     def references(self) -> list[Any]:
         return list(self.index.values())
+
+
+class _ValueEntries(_KeyedEntries[_K, _V]):
+    """From keys to references of values."""
+
+    __slots__ = ()
+    role = "values of a weak dictionary"
+    entry_type: type[ref[Any]] = _ValueEntry
+    index: dict[Any, Any]
 
     def resolve(self, item: _Item) -> _Resolved | None:
         key, reference = item
@@ -724,7 +730,7 @@ class _PairEntries(_ValueEntries[_K, _V]):
         return super().take(self._probe(key))
 
 
-class _IdKeyEntries(_Entries[_K, _V]):
+class _IdKeyEntries(_KeyedEntries[_K, _V]):
     """From the ids of keys to their references, which hold the values. A dead reference can be
     met under the id of a later object.
 
@@ -734,15 +740,8 @@ class _IdKeyEntries(_Entries[_K, _V]):
     """
 
     __slots__ = ()
-    reference_side = 1
     role = _KeyEntries.role
     index: dict[int, Any]
-
-    def __init__(self) -> None:
-        super().__init__(_forgets_values(self))
-
-    def references(self) -> list[Any]:
-        return list(self.index.values())
 
     def resolve(self, item: _Item) -> _Resolved | None:
         reference = item[1]
@@ -753,8 +752,11 @@ class _IdKeyEntries(_Entries[_K, _V]):
 
     def require_types(self, keys: Sequence[_K], values: Sequence[_V]) -> None:
         for key in keys:
-            if not self.lenient:
-                _require_referenceable(key, self.role)
+            self._require_type(key)
+
+    def _require_type(self, key: object) -> None:
+        if not self.lenient:
+            _require_referenceable(key, self.role)
 
     def live_references(self) -> list[Any]:
         return [
@@ -768,8 +770,7 @@ class _IdKeyEntries(_Entries[_K, _V]):
         try:
             entry: Any = _IdEntry(key, self.forget)
         except TypeError:
-            if not self.lenient:
-                _require_referenceable(key, self.role)
+            self._require_type(key)
             entry = _StrongIdRef(key)
         entry.key = id(key)
         entry.value = value
@@ -785,8 +786,7 @@ class _IdKeyEntries(_Entries[_K, _V]):
         entry = self.index.get(id(key))
         if entry is not None and entry() is key:
             return cast(_V, entry.value)
-        if not self.lenient:
-            _require_referenceable(key, self.role)
+        self._require_type(key)
         return cast(_V, _MISSING)
 
     def _add(self, entry: Any) -> Any:
@@ -814,8 +814,7 @@ class _IdKeyEntries(_Entries[_K, _V]):
         entry = self.index.pop(id(key), None)
         if entry is not None and entry() is key:
             return cast(_V, entry.value)
-        if not self.lenient:
-            _require_referenceable(key, self.role)
+        self._require_type(key)
         return cast(_V, _MISSING)
 
 
