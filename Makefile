@@ -12,7 +12,7 @@ HEADERS_PYTHON ?= python3.13
 
 python := $(VENV)/bin/python
 pip := $(python) -W ignore -m pip --disable-pip-version-check -qq
-tests := $(python) -m tests -q $(PYTEST_FLAGS)
+tests := $(python) -m tests.suite -q $(PYTEST_FLAGS)
 core := $(wildcard src/core/*)
 metadata := pyproject.toml setup.py
 say = @echo "==> $(1)"

@@ -146,7 +146,7 @@ def test_no_seconds_no_timings():
 def test_fits_the_width(columns):
     text = tour(0.02, COLUMNS=str(columns))
     assert max(map(len, text.splitlines())) <= columns
-    assert "…" not in text
+    assert not re.search(r"\w…", text)  # what is cut; expressions are shortened otherwise
     assert all(label in text for label in WORKS) or columns < 60
     assert ("dict/set   stdlib" in re.sub(" +", "   ", text)) == (columns >= 80)
 

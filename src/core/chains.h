@@ -319,6 +319,7 @@ search_next(ChainSearch *search)
             return search_from_starts(search, search->target, search->question->depth);
         }
         search_forget_start(search, root);
+        search->marks[root] &= (uint8_t)~(START | SOFT);  /* it may be a root for another reason */
     }
     return false;
 }
@@ -539,8 +540,12 @@ search_init(ChainSearch *search, Question const *question, PyObject *target, boo
         .graph = {.target = target, .progress = progress},
     };
     search->graph.began = monotonic_seconds();
-    search->frames = running_frames();
-    search->objects = search->frames == NULL ? NULL : tracked_objects(question->state);
+    RunningFrames running;
+    if (running_frames_find(&running, false) < 0) {
+        return -1;
+    }
+    search->frames = running.frames;
+    search->objects = tracked_objects(question->state);
     return search->objects == NULL ? -1 : find_interned(search->objects, &search->graph.interned);
 }
 

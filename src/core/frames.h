@@ -172,4 +172,73 @@ frame_variables(PyObject *Py_UNUSED(module), PyObject *frame)
     return list;
 }
 
+/* The frames of this interpreter's functions that are running now, thread by thread, each before
+ * the one that it returns to; and of which thread each is, if that is asked. */
+typedef struct {
+    PyObject *frames;           /* a list, owned */
+    PyObject *threads;          /* a list of the threads' numbers, owned, or NULL */
+} RunningFrames;
+
+/* Says whether it could be done; an exception is set if not. */
+static bool
+running_frames_append(RunningFrames *running, PyThreadState *thread, PyFrameObject *frame)
+{
+    if (PyList_Append(running->frames, (PyObject *)frame) < 0) {
+        return false;
+    }
+    if (running->threads == NULL) {
+        return true;
+    }
+    PyObject *number = PyLong_FromUnsignedLong(thread->thread_id);
+    bool appended = number != NULL && PyList_Append(running->threads, number) == 0;
+    Py_XDECREF(number);
+    return appended;
+}
+
+/* With nothing else running. A thread that ran would take away the record that its frame object
+ * is asked for the next in. */
+static void
+running_frames_collect(void *arg)
+{
+    PyThreadState *thread = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    for (bool going = true; thread != NULL && going; thread = PyThreadState_Next(thread)) {
+        PyFrameObject *frame = PyThreadState_GetFrame(thread);
+        while (frame != NULL && going) {
+            going = running_frames_append(arg, thread, frame);
+            Py_SETREF(frame, PyFrame_GetBack(frame));
+        }
+        Py_XDECREF((PyObject *)frame);
+    }
+}
+
+/* Fills in the lists; -1 on failure, without them. */
+static int
+running_frames_find(RunningFrames *running, bool with_threads)
+{
+    *running = (RunningFrames){PyList_New(0), with_threads ? PyList_New(0) : NULL};
+    if (running->frames != NULL && (running->threads != NULL || !with_threads)) {
+        int collected = PyGC_Disable();  /* which could end threads, on 3.11 */
+        while_nothing_runs(running_frames_collect, running);
+        if (collected) {
+            PyGC_Enable();
+        }
+    }
+    if (PyErr_Occurred()) {
+        Py_CLEAR(running->frames);
+        Py_CLEAR(running->threads);
+        return -1;
+    }
+    return 0;
+}
+
+/* running_frames(): see the Python twin, _heap.py. */
+static PyObject *
+running_frames(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arg))
+{
+    RunningFrames running;
+    return running_frames_find(&running, true) < 0
+               ? NULL
+               : Py_BuildValue("(NN)", running.frames, running.threads);
+}
+
 #endif

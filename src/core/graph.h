@@ -82,7 +82,7 @@ static int
 graph_visit(PyObject *object, void *arg)
 {
     Graph *graph = arg;
-    uint32_t number = graph_number(graph, object);
+    uint32_t number = object == graph->interned ? NONE : graph_number(graph, object);
     if (number == NONE) {
         return graph->nodes.failed ? -1 : 0;
     }
@@ -244,6 +244,18 @@ graph_enter_generator(Graph *graph, PyObject *generator)
     }
 }
 
+/* Has the object that is being entered visited that one? */
+static bool
+graph_has_edge(Graph *graph, uint32_t from, PyObject *to)
+{
+    for (size_t i = graph->nodes.at[from].first_edge; i < graph->edge_count; i++) {
+        if (graph->nodes.at[graph->edges[i]].object == to) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Enters all objects that have numbers, and those that get numbers meanwhile. */
 static void
 graph_enter_all(Graph *graph)
@@ -262,7 +274,7 @@ graph_enter_all(Graph *graph)
         }
         (void)type->tp_traverse(object, graph_visit, graph);
         PyObject *dict = unvisited_dict(object);
-        if (UNLIKELY(dict != NULL)) {
+        if (UNLIKELY(dict != NULL) && !graph_has_edge(graph, (uint32_t)i, dict)) {
             graph_visit(dict, graph);
         }
         if (UNLIKELY(i < graph->frame_count)) {
@@ -301,56 +313,6 @@ graph_memory(Graph *graph)
            + (graph->nodes.map == NULL ? 0 : (graph->nodes.map_mask + 1) * sizeof(uint32_t));
 }
 
-/* Appends a frame, which it takes over, and those that it returns to: -1 on failure. */
-static int
-append_frames(PyObject *frames, PyFrameObject *frame)
-{
-    int status = 0;
-    while (frame != NULL && status == 0) {
-        status = PyList_Append(frames, (PyObject *)frame);
-        Py_SETREF(frame, PyFrame_GetBack(frame));
-    }
-    Py_XDECREF((PyObject *)frame);
-    return PyErr_Occurred() ? -1 : status;
-}
-
-/* The frames of this interpreter's functions that are running now, in all threads: a new list,
- * NULL on failure. */
-static PyObject *
-running_frames(void)
-{
-    PyObject *frames = PyList_New(0);
-#ifdef Py_GIL_DISABLED
-    /* Stops the threads; those of other interpreters are among them. */
-    PyObject *function = PySys_GetObject("_current_frames");  /* borrowed */
-    PyObject *threads = function == NULL ? PyDict_New() : PyObject_CallNoArgs(function);
-    PyObject *thread, *frame;
-    Py_ssize_t at = 0;
-    if (threads == NULL) {
-        Py_CLEAR(frames);
-    }
-    while (frames != NULL && PyDict_Next(threads, &at, &thread, &frame)) {
-        if (append_frames(frames, (PyFrameObject *)Py_NewRef(frame)) < 0) {
-            Py_CLEAR(frames);
-        }
-    }
-    Py_XDECREF(threads);
-#else
-    /* Not sys._current_frames(): other interpreters, whose frames it has, do not wait for us. */
-    int collected = PyGC_Disable();  /* which could end threads, on 3.11 */
-    PyThreadState *thread = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
-    for (; thread != NULL && frames != NULL; thread = PyThreadState_Next(thread)) {
-        if (append_frames(frames, PyThreadState_GetFrame(thread)) < 0) {
-            Py_CLEAR(frames);
-        }
-    }
-    if (collected) {
-        PyGC_Enable();
-    }
-#endif
-    return frames;
-}
-
 /* All objects that the collector tracks, but those of gc.freeze(): a new list, NULL on failure. */
 static PyObject *
 tracked_objects(State *state)
@@ -371,18 +333,18 @@ find_interned(PyObject *objects, PyObject **interned)
     *interned = NULL;
 #if PY_VERSION_HEX >= 0x030E0000
     PyObject *name = PyUnicode_InternFromString("a string that weakly has interned");
-    for (Py_ssize_t i = 0; name != NULL && i < PyList_GET_SIZE(objects); i++) {
+    for (Py_ssize_t i = 0; name != NULL && *interned == NULL && i < PyList_GET_SIZE(objects); i++) {
         PyObject *object = PyList_GET_ITEM(objects, i);
-        /* The interpreter has it, and the list. */
-        if (!PyDict_CheckExact(object) || Py_REFCNT(object) != 2) {
-            continue;
+        if (PyDict_CheckExact(object)) {
+            Py_BEGIN_CRITICAL_SECTION(object);
+            PyObject *key, *value;
+            Py_ssize_t at = 0;
+            /* Each string is there for itself; of others' dicts, one entry says enough. */
+            while (*interned == NULL && PyDict_Next(object, &at, &key, &value) && key == value) {
+                *interned = key == name ? object : NULL;
+            }
+            Py_END_CRITICAL_SECTION();
         }
-        PyObject *found = PyDict_GetItemWithError(object, name);
-        if (found == name) {
-            *interned = object;
-            break;
-        }
-        PyErr_Clear();  /* of a key's that has the same hash */
     }
     Py_XDECREF(name);
     return name == NULL ? -1 : 0;

@@ -212,6 +212,8 @@ static PyMethodDef core_methods[] = {
      "Return (totals, classes, top objects, costs) of the heap. See _heap.py."},
     {"retained_sizes", retained_sizes, METH_O,
      "Return (bytes, objects) that would go with an object. See _heap.py."},
+    {"running_frames", running_frames, METH_NOARGS,
+     "Return (frames, the threads they run in) of all functions that run. See _heap.py."},
     {"live_finalizers", live_finalizers, METH_NOARGS,
      "Return a list of the finalizers that are alive, oldest first."},
     {"finalizers_created", finalizers_created, METH_NOARGS,

@@ -1,7 +1,7 @@
 /* Numbers for objects, so that what is known of them is kept in arrays: for walks of the heap
  * (ephemeron.h, graph.h), during which nothing else runs.
  *
- * Only raw memory is allocated, and no reference count changes. An object that the collector
+ * Only raw memory is allocated for them, and no reference count changes. An object that the collector
  * tracks has its number in its head, where the head is known (compat.h); all others are in a
  * map from addresses. */
 
@@ -13,7 +13,8 @@
 #define NONE UINT32_MAX
 
 /* Calls a function while no other thread runs; the function must run no Python code. Without the
- * GIL it must take no lock either, and allocate raw memory only. */
+ * GIL it must take no lock either that another thread may have; it may make objects, which starts
+ * no collection there. */
 #ifdef Py_GIL_DISABLED
 typedef struct {
     void (*function)(void *);

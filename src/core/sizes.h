@@ -107,11 +107,13 @@ sizes_place(Sizes *sizes, PyTypeObject *type)
 }
 
 #ifndef Py_GIL_DISABLED
-/* Learns from a `__sizeof__`, which can be anything. Says whether it was a method in C. */
+/* Learns from a `__sizeof__`, which can be anything. Says whether it was a method in C for objects
+ * of this type. */
 static bool
 sizes_learn_method(Sizes *sizes, SizedType *sized, PyObject *method)
 {
-    if (!Py_IS_TYPE(method, &PyMethodDescr_Type)) {
+    if (!Py_IS_TYPE(method, &PyMethodDescr_Type)
+        || !PyType_IsSubtype(sized->type, PyDescr_TYPE(method))) {
         return false;
     }
     PyMethodDef *definition = ((PyMethodDescrObject *)method)->d_method;
@@ -139,8 +141,11 @@ sizes_learn_type(Sizes *sizes, SizedType *sized)
          i++) {
         /* Past the cache of the types' attributes, which would drop a name for this one. */
         PyObject *dict = type_dict((PyTypeObject *)PyTuple_GET_ITEM(type->tp_mro, i));
-        PyObject *method = dict == NULL ? NULL : PyDict_GetItem(dict, sizes->method_name);
-        found = method != NULL && sizes_learn_method(sizes, sized, method);
+        PyObject *name, *method;
+        /* Not by a look-up, which can call the `__eq__` of another key. */
+        for (Py_ssize_t at = 0; !found && dict != NULL && PyDict_Next(dict, &at, &name, &method);) {
+            found = name == sizes->method_name && sizes_learn_method(sizes, sized, method);
+        }
         Py_XDECREF(dict);
     }
 #else
@@ -288,7 +293,7 @@ typedef struct {
 } HeapQuestion;
 
 /* The sizes of all nodes. The objects' heads have been restored. Nothing has run since, nor does it
- * now: no method that is called makes objects that the collector tracks. */
+ * now: of what is called, BytesIO's method on 3.11 makes objects that the collector tracks. */
 static bool
 question_size_all(HeapQuestion *question)
 {
@@ -298,6 +303,7 @@ question_size_all(HeapQuestion *question)
     if (question->bytes == NULL || question->type_of == NULL) {
         return false;
     }
+    int collected = PyGC_Disable();
     for (size_t i = 0; i < nodes->count && !question->sizes.failed; i++) {
         uint32_t type = sizes_type(&question->sizes, Py_TYPE(nodes->at[i].object));
         if (type != NONE) {
@@ -305,6 +311,9 @@ question_size_all(HeapQuestion *question)
             question->bytes[i] = sizes_bytes(&question->sizes, &question->sizes.types[type],
                                              nodes->at[i].object);
         }
+    }
+    if (collected) {
+        PyGC_Enable();
     }
     return !question->sizes.failed;
 }

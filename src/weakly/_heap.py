@@ -35,7 +35,14 @@ from types import (
 )
 from typing import Any, TypeAlias, cast
 
-__all__ = ["find_chains", "frame_variables", "get_referents", "heap_sizes", "retained_sizes"]
+__all__ = [
+    "find_chains",
+    "frame_variables",
+    "get_referents",
+    "heap_sizes",
+    "retained_sizes",
+    "running_frames",
+]
 
 _PYPY = sys.implementation.name == "pypy"
 _getrefcount: Callable[[object], int] | None = getattr(sys, "getrefcount", None)
@@ -77,6 +84,20 @@ else:
 
 
 # Frames --------------------------------------------------------------------------------------
+
+
+def running_frames() -> tuple[list[FrameType], list[int]]:
+    """The frames of the functions that are running now, thread by thread, each before the one
+    that it returns to; and for each the number of its thread."""
+    frames: list[FrameType] = []
+    threads: list[int] = []
+    for thread, top in sys._current_frames().items():  # pyright: ignore[reportPrivateUsage]
+        frame: FrameType | None = top
+        while frame is not None:
+            frames.append(frame)
+            threads.append(thread)
+            frame = frame.f_back
+    return frames, threads
 
 
 def frame_variables(frame: FrameType) -> list[tuple[str, Any]]:
@@ -283,7 +304,7 @@ class _Graph:
         skipped = set(map(id, (*mine, *hidden)))
         skipped.update((id(mine), id(skipped)))
         for one in gc.get_objects():
-            if _INTERNED_ARE_TRACKED and type(one) is dict and one.get(_NAME) is _NAME:
+            if _INTERNED_ARE_TRACKED and type(one) is dict and _is_interned(one):
                 skipped.add(id(one))
             if id(one) not in skipped:
                 self._add(one)
@@ -395,6 +416,17 @@ class _Graph:
         return len(self.objects), self.references, memory, seconds
 
 
+def _is_interned(one: dict[Any, Any]) -> bool:
+    """Whether a dict is that of the interned strings: each is there for itself."""
+    with suppress(RuntimeError):  # another thread has changed it
+        for key, value in one.items():
+            if key is not value:
+                break
+            if key is _NAME:
+                return True
+    return False
+
+
 def _can_go(one: Any) -> bool:
     """Whether an object is not immortal."""
     return _getrefcount is None or _getrefcount(one) < 1 << 31
@@ -489,6 +521,7 @@ def find_chains(
     is none at all, a cycle that leads to the object. At last what it took: objects, references,
     bytes, seconds.
     """
+    all_roots = [*roots, *soft, *late]  # as long as references are counted, so no temporary list
     ours: list[Any] = [held, roots, soft, late, own, collections, fixed]
     frames = list({
         id(one): one
@@ -500,7 +533,7 @@ def find_chains(
         graph = _Graph(progress)
         chains: list[_Chain] = []
         try:
-            graph.walk(held, [*roots, *soft, *late], frames, own, ours, False)
+            graph.walk(held, all_roots, frames, own, ours, False)
             search = _Search(graph, held, depth, roots, soft, late, caller)
             while len(chains) < count:
                 found = search.next()
@@ -737,11 +770,12 @@ def heap_sizes(
     and what it took, as `find_chains`. What only the frames in `own` hold is none of those.
     """
     frames = [one for one in (*roots, *own) if type(one) is FrameType]
+    all_roots = [*roots, *soft, *own]
     ours: list[Any] = [roots, soft, own, frames]
     with _CollectorOff():
         graph = _Graph(progress)
         try:
-            graph.walk([], [*roots, *soft, *own], frames, [], ours, True)
+            graph.walk([], all_roots, frames, [], ours, True)
             starts = graph.indices((*roots, *own))
             reached = _reached(graph.referents(), starts)
             starts |= {at for at in graph.indices(soft) if at in reached}
@@ -776,7 +810,11 @@ def retained_sizes(held: list[Any]) -> tuple[int, int]:
     with _CollectorOff():
         graph = _Graph(False)
         try:
-            graph.walk(held, [], [] if _getrefcount else _running_frames(), [], [], True)
+            frames: list[FrameType] = []
+            if _getrefcount is None:
+                # Not those of this file.
+                frames += [at for at in running_frames()[0] if at.f_globals is not globals()]
+            graph.walk(held, [], frames, [], [], True)
             target = graph.index[id(held[0])]
             referents = graph.referents()
             reached = _reached(referents, {target})
@@ -798,15 +836,6 @@ def _reached(referents: list[list[int]], starts: Iterable[int], barred: int = -1
                 found.add(to)
                 queue.append(to)
     return found
-
-
-def _running_frames() -> list[FrameType]:
-    """Of all threads; not those of this file."""
-    frames = list(sys._current_frames().values())  # pyright: ignore[reportPrivateUsage]
-    for frame in frames:
-        if frame.f_back is not None:
-            frames.append(frame.f_back)
-    return [frame for frame in frames if frame.f_globals is not globals()]
 
 
 def _leading(referents: list[list[int]], starts: set[int]) -> dict[int, int]:
@@ -988,10 +1017,17 @@ def _sizer() -> Callable[[Any], int]:
     return size
 
 
+_SIZEOF = sys.intern("__sizeof__")
+
+
 def _sizeof(cls: type) -> Any:
-    """The first `__sizeof__` of a class that is no Python code."""
+    """The first `__sizeof__` of a class that is no Python code, and for such objects."""
     for base in _mro(cls):
-        method = _vars(base).get("__sizeof__")
-        if type(method) is MethodDescriptorType:
-            return method
+        for name, method in list(_vars(base).items()):  # a key looked up may have an `__eq__`
+            if (
+                name is _SIZEOF
+                and type(method) is MethodDescriptorType
+                and any(known is method.__objclass__ for known in _mro(cls))
+            ):
+                return method
     return object.__sizeof__

@@ -42,6 +42,7 @@ __all__ = [
     "live_finalizers",
     "own_methods",
     "retained_sizes",
+    "running_frames",
     "stop_finalizers",
 ]
 
@@ -104,6 +105,7 @@ if TYPE_CHECKING or _use_c_core():
         live_finalizers,
         own_methods,
         retained_sizes,
+        running_frames,
         stop_finalizers,
     )
 
@@ -111,7 +113,13 @@ if TYPE_CHECKING or _use_c_core():
 else:
     from ._attribute import WeakAttribute
     from ._caches import CachedMethod, CachedProperty, CacheTable, Memo
-    from ._heap import find_chains, frame_variables, heap_sizes, retained_sizes
+    from ._heap import (
+        find_chains,
+        frame_variables,
+        heap_sizes,
+        retained_sizes,
+        running_frames,
+    )
     from ._listeners import SignalBase, WeakCallable
     from ._queues import ReferenceQueueBase, TrackedRef
     from ._tables import (

@@ -10,6 +10,9 @@ import gc
 import sys
 import weakref
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from leak_corpus import Leak, corpus
 from plain_search import Heap
-from support import PYPY, Thing, gc_collect_harder
+from support import PYPY, Thing, check_runs, gc_collect_harder
+
+from weakly import _heap
+from weakly._implementation import heap_sizes
 
 COUNT = 6  # of chains that are asked for, which is more than the programs make
 
@@ -85,6 +91,95 @@ def test_an_interned_string_is_not_held_by_being_interned() -> None:
     asked = question(held)._replace(roots=[holder], late=[])
     chains = ask(asked, 5).chains
     assert [objects for _, objects, _ in chains] == [[holder, held[0]]]
+
+
+def leaves_out_interned() -> None:
+    """Prints whether the dict of the interned strings is among the dicts that retain most."""
+    held = gc.get_objects()
+    rows = heap_sizes(9, 99, [held], [], [], False)[2]
+    assert held
+    print([len(row[0]) for row in rows if type(row[0]) is dict and leads_to_itself(row[0])])
+
+
+def leads_to_itself(one: dict[Any, Any]) -> bool:
+    return len(one) > 100 and all(key is value for key, value in list(one.items()))
+
+
+def test_who_holds_all_objects_does_not_hold_the_interned_strings() -> None:
+    assert check_runs("import test_heap; test_heap.leaves_out_interned()") == "[]\n"
+
+
+@contextmanager
+def held_by_c_code(one: object, count: int = 1) -> Iterator[None]:
+    address = id(one)
+    for _ in range(count):
+        ctypes.pythonapi.Py_IncRef(ctypes.c_void_p(address))
+    del one
+    yield
+    for _ in range(count):
+        ctypes.pythonapi.Py_DecRef(ctypes.c_void_p(address))
+
+
+def thing_that_holds(held: Any) -> Thing:
+    thing = Thing()
+    thing.itself, thing.held = thing, held
+    return thing
+
+
+@pytest.mark.skipif(PYPY, reason="references are not counted there")
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_c_code_may_hold_the_dict_of_an_object(count: int) -> None:
+    held = [Thing()]
+    attributes = vars(thing_that_holds(held[0]))
+    if held[0] not in gc.get_referents(attributes):
+        pytest.skip("the interpreter does not show what it holds (GH-130327)")
+    with held_by_c_code(attributes, count):
+        del attributes
+        chains = ask(Question(held, [], [], [], [sys._getframe()]), COUNT).chains
+        found = [(tier, list(map(type, objects))) for tier, objects, _ in chains]
+        assert found == ([(2, [dict, Thing])] if count else [])
+
+
+@pytest.mark.skipif(PYPY, reason="references are not counted there")
+@pytest.mark.parametrize("is_soft", [False, True])
+def test_c_code_may_hold_what_is_a_root_only_if_others_lead_to_it(is_soft: bool) -> None:
+    held = [Thing()]
+    holder = thing_that_holds(held[0])
+    with held_by_c_code(holder):
+        soft = [holder] if is_soft else []
+        del holder
+        chains = ask(Question(held, [], soft, [], [sys._getframe()]), COUNT).chains
+        assert {(tier, type(objects[0])) for tier, objects, _ in chains} == {(2, Thing)}
+
+
+@pytest.mark.skipif(PYPY, reason="frames that are running keep more there")
+@pytest.mark.parametrize("at", [0, 50, 5_000])
+@pytest.mark.parametrize("name", ["find_chains", "heap_sizes", "retained_sizes"])
+def test_a_walk_in_python_that_is_interrupted_keeps_nothing(
+    name: str, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [Thing()]
+    reference, left = weakref.ref(held[0]), count(at, -1)
+
+    def interrupted(one: object) -> list[Any]:
+        if next(left) == 0:
+            raise KeyboardInterrupt
+        return gc.get_referents(one)
+
+    monkeypatch.setattr(_heap, "get_referents", interrupted)
+    calls: dict[str, Callable[[], object]] = {
+        "find_chains": lambda: _heap.find_chains(
+            held, 3, 99, [sys], [], [], [], None, (), (), False
+        ),
+        "heap_sizes": lambda: _heap.heap_sizes(3, 99, [sys], [], [], False),
+        "retained_sizes": lambda: _heap.retained_sizes(held),
+    }
+    with pytest.raises(KeyboardInterrupt) as caught:
+        calls[name]()
+    held.clear()
+    assert reference() is None
+    assert gc.isenabled()
+    assert caught.value.__traceback__ is not None
 
 
 # Random graphs -----------------------------------------------------------------------------------

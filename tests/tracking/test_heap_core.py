@@ -324,6 +324,32 @@ def test_no_sizeof_of_the_program_is_called() -> None:
     assert retained_sizes([ManyItems((1, 2))])[0] > tuple.__sizeof__(ManyItems((1, 2)))
 
 
+def test_no_collection_starts_while_sizes_are_counted() -> None:
+    """On 3.11 that of an `io.BytesIO` makes a tracked object, of which there is none to be had."""
+    check_runs("import test_heap_core; test_heap_core.count_sizes_while_objects_go()")
+
+
+def count_sizes_while_objects_go() -> None:
+    thing = Thing()
+    thing.buffer = io.BytesIO()
+    thing.buffer.write(b"x" * 1000)
+    strings: list[str] = []
+    thing.strings = strings
+
+    def overwrite(*_: Any) -> None:
+        if strings:
+            strings.clear()
+            [b"\xff" * 150 for _ in range(3000)]
+
+    gc.callbacks.append(overwrite)
+    for threshold in range(1, 100):
+        gc.collect()
+        strings.extend(f"{one}" * 50 for one in range(2_000))
+        gc.set_threshold(threshold)
+        retained_sizes([thing])
+        gc.set_threshold(10_000)
+
+
 @pytest.mark.filterwarnings("ignore:coroutine")
 def test_no_size_is_absurd() -> None:
     kept = objects_of_all_kinds()

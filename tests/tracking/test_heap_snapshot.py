@@ -137,17 +137,17 @@ def test_growth(app: Any) -> None:
 
 def test_text(app: Any) -> None:
     app.cache = {"home": Big(3)}
-    lines = str(heap(top=5)).splitlines()
+    lines = str(heap(top=100)).splitlines()
     assert lines[0].endswith("MB") or "wait for the collector" in lines[0]
     assert lines[3].split() == ["retained", "objects", "own", "class", "as"]
-    assert any("app.cache['home']" in line for line in lines[4:9])
+    assert any("app.cache['home']" in line for line in lines[4:104])
     assert "Classes" in lines
     assert " references in " in lines[-1]
 
 
 def test_other_forms(app: Any) -> None:
     app.cache = {"<b>": Big(3)}
-    snapshot = heap(top=5)
+    snapshot = heap(top=100)
     growth = snapshot - snapshot
     assert json.loads(snapshot.to_json())["top"][0].keys() == set(ObjectRow.__dataclass_fields__)
     assert json.loads(growth.to_json())["objects"] == 0

@@ -265,6 +265,7 @@ def test_the_programs_own_arguments(line, own):
         ([], "name a SCRIPT or a -m MODULE to run"),
         (["--watch", "x"], "name a SCRIPT or a -m MODULE to run"),
         (["--report", "no/such/page.html", "program.py"], "there is no folder for no/such"),
+        (["--report", ".", "program.py"], ". is a folder"),
         (["--signal", "NOTHING", "program.py"], "there is no signal NOTHING"),
         (["--signal", "KILL", "program.py"], "KILL is a signal that cannot be handled"),
     ],
@@ -289,6 +290,35 @@ def test_fail(source, status):
     write("program.py", f"{KEPT}\nprint('printed')\n{source}\n")
     process = leaks("--fail", "--watch", "Kept", "program.py")
     assert (process.returncode, process.stdout) == (status, "printed\n")
+
+
+@not_on_pypy
+def test_who_fails_ends_as_a_program_does():
+    source = """
+        import atexit, threading, time
+        atexit.register(print, "exit function")
+        def late():
+            time.sleep(0.3)
+            keep()
+            print("thread")
+        threading.Thread(target=late).start()
+        print("main")
+    """
+    write("program.py", KEPT + dedent(source))
+    process = leaks("--fail", "--watch", "Kept", "program.py")
+    assert (process.returncode, process.stdout) == (1, "main\nthread\nexit function\n")
+
+
+@posix
+def test_a_page_that_cannot_be_written():
+    write("program.py", f"{KEPT}\nkeep()\nimport os; os.rmdir('gone')")
+    os.mkdir("gone")
+    process = leaks("--watch", "Kept", "--report", "gone/page.html", "program.py")
+    text = report(process)
+    assert process.returncode == 0
+    assert leaked(text) == {"__main__.Kept": 1}
+    assert "cannot write " in text
+    assert "page.html: No such file or directory" in text
 
 
 # -------------------------------------------------------------------------- the classes
@@ -348,7 +378,7 @@ def test_the_programs_own_classes_that_grow_if_none_is_named():
     assert "program.py ended well" in text
 
 
-@not_on_pypy
+@pytest.mark.c_core(reason="on the Python engine, fewer are looked at")
 def test_each_way_to_be_held_is_told():
     source = """
         class Page: pass
@@ -374,6 +404,25 @@ def test_each_way_to_be_held_is_told():
 
 
 # ---------------------------------------------------------- signals, threads and processes
+
+
+@posix
+@not_on_pypy
+def test_after_a_fork_all_hooks_of_the_collector_are_called():
+    source = """
+        import gc, os
+        gc.disable()
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+        phases = []
+        gc.callbacks.append(lambda phase, info: phases.append(phase))
+        gc.collect()
+        print(phases)
+    """
+    write("program.py", source)
+    assert leaks("program.py").stdout == "['start', 'stop']\n"
 
 
 @posix
@@ -607,6 +656,8 @@ def test_growth_is_what_came_after_the_first_quarter():
     assert grown(samples(0, 10, 90, 30, 90, 40, 90, 90, 80), "C") == 50  # garbage does not count
     assert grown(samples(0, 0), "C") == 0
     assert grown(samples(5), "C") == 0
+    late = [Sample(seconds, 0, 0, {"C": count}) for seconds, count in ((3.0, 1), (4.0, 5))]
+    assert grown(late, "C") == 4
     assert grown(samples(0, 1), "D") == 0
 
 

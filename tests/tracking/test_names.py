@@ -15,13 +15,14 @@ import types
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 from support import PYPY
 
 import weakly
 from weakly.installation import original
+from weakly.tracking._names import dict_of, read
 from weakly.tracking._retention import RetentionPath, _named
 from weakly.tracking._roots import Root
 
@@ -104,9 +105,9 @@ def path_from(holder: Any, target: Any) -> RetentionPath:
     return _named(shortest(holder, target), Root("holder", "module", "holder"), -1)
 
 
-def attributes(**some: Any) -> Any:
+def attributes(names: Any = (), **some: Any) -> Any:
     obj = Plain()
-    vars(obj).update(some)
+    vars(obj).update(names, **some)
     return obj
 
 
@@ -367,6 +368,10 @@ CASES: dict[str, tuple[Callable[[Any], Any], str, str | None]] = {
     "keyword as attribute": (
         lambda it: attributes(**{"class": it}), ".__dict__['class']", "vars(holder)['class']",
     ),
+    "object as name of an attribute": (
+        lambda it: attributes({KEY: it}), ".__dict__[<a key>]",
+        "list(vars(holder).values())[0]",
+    ),
     "behind a property": (
         lambda it: with_attribute(WithProperty(), it),
         ".__dict__['value']", "vars(holder)['value']",
@@ -610,3 +615,31 @@ def test_name(case: str) -> None:
     assert eval(step.expression, {"holder": holder, "gc": gc}) is it
     if asyncio.iscoroutine(holder):
         holder.close()
+
+
+class EqualType(type):
+    """Of classes that are taken for any other if one compares."""
+
+    def __eq__(cls, other: object) -> bool:
+        return True
+
+    def __hash__(cls) -> int:
+        return 1
+
+
+class Getter(metaclass=EqualType):
+    calls: ClassVar[list[object]] = []
+
+    def __get__(self, obj: object, cls: object = None) -> str:
+        self.calls.append(obj)
+        return "called"
+
+
+def test_only_what_is_written_in_c_is_read() -> None:
+    class Holder:
+        attribute = Getter()
+        __dict__ = Getter()  # type: ignore[assignment]
+
+    assert read(Holder(), "attribute") is None
+    assert dict_of(Holder()) is None
+    assert Getter.calls == []

@@ -7,16 +7,19 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import browser
 import pytest
 from programs import EXAMPLES, python
 from support import PYPY
+
+from weakly.tracking import _page
 
 BROWSER = browser.find()
 needs_browser = [
@@ -64,6 +67,48 @@ def nasty_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # ---------------------------------------------------------------------------- as a file
+
+
+@pytest.fixture
+def write(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Writes a page that is only a word."""
+    monkeypatch.setattr(_page, "render", lambda _: "new")
+    return lambda path: _page.write(cast(Any, None), str(path))
+
+
+def test_a_link_stays_a_link_and_who_reads_the_old_page_reads_on(write, tmp_path):
+    old, link = tmp_path / "old.html", tmp_path / "link.html"
+    old.write_text("old")
+    old.chmod(0o640)
+    link.symlink_to(old)
+    with open(old) as reader:
+        write(link)
+        assert reader.read() == "old"
+    assert link.is_symlink()
+    assert old.read_text() == "new"
+    assert stat.S_IMODE(old.stat().st_mode) == 0o640
+    assert {*os.listdir(tmp_path)} == {"old.html", "link.html"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_pipe_stays_a_pipe(write, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write(pipe)
+    assert os.read(reader, 10) == b"new"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_link_that_somebody_has_put_there_is_not_followed(write, tmp_path):
+    """Its name can be guessed, in a folder that all can write to."""
+    other = tmp_path / "other"
+    other.write_text("untouched")
+    (tmp_path / f"page.html.{os.getpid()}").symlink_to(other)
+    with pytest.raises(FileExistsError):
+        write(tmp_path / "page.html")
+    assert other.read_text() == "untouched"
 
 
 class Elements(HTMLParser):

@@ -11,7 +11,7 @@ import gc
 import sys
 from collections import deque
 from itertools import pairwise
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,6 +78,41 @@ def test_what_c_code_holds_is_not_counted() -> None:
         assert retained_sizes(held)[1] == 1
     finally:
         ctypes.pythonapi.Py_DecRef(ctypes.py_object(held[0][0]))
+
+
+@pytest.mark.parametrize("other", [dict, list, str, type, CodeType])
+def test_a_method_for_the_size_of_other_objects_is_not_called(other: type) -> None:
+    class Odd:
+        __slots__ = ()
+        __sizeof__ = other.__sizeof__
+
+    class Plain:
+        __slots__ = ()
+
+    assert retained_sizes([Odd()]) == retained_sizes([Plain()])
+
+
+class Key(str):
+    """Equal to nothing; in a dict it lies where another string is looked for."""
+
+    __slots__ = ("calls",)
+    calls: list[object]
+
+    def __eq__(self, other: object) -> bool:
+        self.calls.append(other)
+        return False
+
+    def __hash__(self) -> int:
+        return hash("__sizeof__")
+
+
+def test_no_key_of_the_program_is_compared() -> None:
+    key = Key("attribute")
+    key.calls = []
+    odd: Any = type("Odd", (), {key: 1})
+    key.calls.clear()
+    retained_sizes([odd()])
+    assert key.calls == []
 
 
 def test_cycles_go_with_what_leads_to_them() -> None:

@@ -53,6 +53,15 @@ def failure(run: Callable[[], object]) -> str:
     return str(info.value)
 
 
+def test_for_one_block() -> None:
+    page = Page()
+    check = assert_collected(page)
+    with check:
+        del page
+    with pytest.raises(RuntimeError, match="for one block"), check:
+        pass
+
+
 # ------------------------------------------------------------------- of an object
 
 
@@ -511,6 +520,18 @@ def test_one_class_of_a_case() -> None:
             keep()
 
     assert "not collected" in results(Case)["test_leak"]
+
+
+def test_a_test_that_is_skipped_leaves_the_class_as_it_was() -> None:
+    class Case(LeakTestMixin, unittest.TestCase):
+        no_leaks = Page
+
+        @unittest.skip("as told")
+        def test_skipped(self) -> None:
+            pass
+
+    assert results(Case) == {"test_skipped": ""}
+    assert vars(Page)["__init__"].__code__.co_filename == __file__
 
 
 def test_the_mixin_stands_first() -> None:

@@ -32,7 +32,7 @@ from .. import _hooks
 from .._run import CannotRun
 from .._unraisable import report as report_unraisable
 from ..ephemerons import collect
-from ._names import module_of, mro_of, namespace_of, qualified_name
+from ._names import module_of, mro_of, name_of, namespace_of, qualified_name
 from ._retention import Retention, encodable, why_alive
 from ._snapshot import HeapSnapshot, heap, readable
 from ._tracker import Tracker
@@ -339,12 +339,13 @@ class Sampler:
             self._ended.release()
 
     def stop(self) -> None:
-        """Returns when the thread has gone, as far as can be told."""
+        """Returns when the thread has gone, as far as can be told; soon, in any case: it may be
+        in a callback of the collector's that waits for the one who calls this."""
         threads = count_threads() if self._ended.locked() else 0
         with suppress(RuntimeError):  # a signal handler has done so
             self._stop.release()
-        self._ended.acquire()
-        self._ended.release()
+        if self._ended.acquire(timeout=1):
+            self._ended.release()
         end = monotonic() + 0.1
         while 0 < threads <= count_threads() and monotonic() < end:
             sleep(0.0002)
@@ -378,7 +379,7 @@ def instances(classes: Classes) -> dict[str, list[object]]:
 def grown(samples: list[Sample], name: str) -> int:
     """How many more there are than there were at least in the second quarter of the time."""
     now = samples[-1]
-    early = [each for each in samples if each.seconds <= now.seconds / 4][-1:]
+    early = [each for each in samples if each.seconds <= now.seconds / 4][-1:] or samples[:1]
     early += [each for each in samples if now.seconds / 4 < each.seconds <= now.seconds / 2]
     return now.counts.get(name, 0) - min(each.counts.get(name, 0) for each in early)
 
@@ -613,9 +614,10 @@ class Watch:
             status = error.code if isinstance(error.code, int) else error.code is not None
             self._ended = f"ended with status {int(status)}" if status else _WELL
         else:
-            self._ended = f"ended with a {type(error).__name__}"
+            self._ended = f"ended with a {name_of(type(error))}"
         if self._fail and self._ended == _WELL and os.getpid() == self._process:
-            for end in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+            ends: list[Callable[[], None]] = [threading._shutdown, atexit._run_exitfuncs]  # type: ignore[attr-defined] # pyright: ignore[reportPrivateUsage]
+            for end in ends:
                 try:
                     end()
                 except BaseException as interrupt:

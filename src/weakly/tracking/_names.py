@@ -60,6 +60,7 @@ __all__ = [
     "describe_frame",
     "detail_of",
     "local",
+    "name_of",
     "name_step",
     "qualified_name",
     "shown",
@@ -84,7 +85,7 @@ _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
 
 _type_attribute: dict[str, Callable[[Any], Any]] = {
     name: type.__dict__[name].__get__
-    for name in ("__dict__", "__module__", "__mro__", "__qualname__")
+    for name in ("__dict__", "__module__", "__mro__", "__name__", "__qualname__")
 }
 
 
@@ -103,6 +104,11 @@ def module_of(cls: Any) -> str:
     except AttributeError:  # somebody has deleted it
         return ""
     return module if type(module) is str else ""
+
+
+def name_of(cls: Any) -> str:
+    """The name of a class, whatever its metaclass has by that name."""
+    return _type_attribute["__name__"](cls)  # type: ignore[no-any-return]
 
 
 def qualified_name(cls: Any) -> str:
@@ -143,9 +149,8 @@ def dict_of(obj: Any) -> Any:
     """The `__dict__` of an instance or a module; None if it has none."""
     for base in mro_of(type(obj)):
         descriptor = namespace_of(base).get("__dict__")
-        if (
-            position(type(descriptor), _DESCRIPTORS) is not None
-        ):  # and not a property of the class's own
+        # And not a property of the class's own.
+        if position(type(descriptor), _DESCRIPTORS) is not None:
             found: Any = cast(Any, descriptor).__get__(obj)
             return found if issubclass(type(found), dict) else None
     return None
@@ -375,16 +380,23 @@ def _called(function: Any) -> str:
 # ------------------------------------------------------------------------ kinds of reference
 
 
-def attribute(obj: Any, name: Any, length: int) -> Name:
-    """A reference by a name in the `__dict__` of an object."""
-    if type(name) is not str:
-        text = literal(name) or "..."
-        return Name(f".__dict__[{text}]", "vars(", f")[{text}]", "attribute", length)
-    cls = type(obj)
-    mine = find_in_class(cls, name)
-    if not name.isidentifier() or iskeyword(name) or _has(mine, "__set__"):
-        return Name(f".__dict__[{name!r}]", "vars(", f")[{name!r}]", "attribute", length)
-    return Name(f".{name}", "", f".{name}", "attribute", length)
+def attribute(obj: Any, name: Any, index: int, length: int) -> Name:
+    """A reference by a name in the `__dict__` of an object, and that name's position there."""
+    if (
+        type(name) is str
+        and name.isidentifier()
+        and not iskeyword(name)
+        and not _has(find_in_class(type(obj), name), "__set__")
+    ):
+        return Name(f".{name}", "", f".{name}", "attribute", length)
+    return _in_namespace(name, index, "attribute", length)
+
+
+def _in_namespace(key: Any, index: int, kind: str, length: int) -> Name:
+    text = literal(key)
+    if text is not None:
+        return Name(f".__dict__[{text}]", "vars(", f")[{text}]", kind, length)
+    return Name(f".__dict__[{shown(key)}]", "list(vars(", f").values())[{index}]", kind, length)
 
 
 def _has(obj: Any, name: str) -> bool:
@@ -396,7 +408,7 @@ def _by_dict(chain: list[Any], at: int) -> Name | None:
     if not issubclass(type(parent), ModuleType):
         for name in _names_in_methods(type(parent)):
             if value_of(parent, name) is child and child is not None:
-                return attribute(parent, name, 1)
+                return attribute(parent, name, 0, 1)
     own = dict_of(parent)
     if own is None:
         return None
@@ -404,10 +416,10 @@ def _by_dict(chain: list[Any], at: int) -> Name | None:
         if at + 2 < len(chain):
             found = key_of(chain[at + 2], own)
             if found is not None:
-                return attribute(parent, found[0], 2)
+                return attribute(parent, *found, 2)
         return Name(".__dict__", "", ".__dict__", "attribute")
     found = key_of(child, own)
-    return None if found is None else attribute(parent, found[0], 1)
+    return None if found is None else attribute(parent, *found, 1)
 
 
 def _by_slot(chain: list[Any], at: int) -> Name | None:
@@ -422,7 +434,7 @@ def _by_slot(chain: list[Any], at: int) -> Name | None:
                     continue
                 if name[:2] == "__" == name[-2:] or name[:2] != "__":
                     return Name(f".{name}", "", f".{name}", "attribute")
-                mangled = f"_{base.__name__.lstrip('_')}{name}"
+                mangled = f"_{name_of(base).lstrip('_')}{name}"
                 return Name(f".{mangled}", "", f".{mangled}", "attribute")
     return None
 
@@ -691,24 +703,24 @@ def _class(chain: list[Any], at: int) -> Name | None:
         found = None if at + 2 == len(chain) else key_of(chain[at + 2], child)
         if found is None:
             return Name(".__dict__", "", ".__dict__", "attribute")
-        return _class_attribute(found[0], chain[at + 2], 2)
+        return _class_attribute(*found, chain[at + 2], 2)
     fixed = _within(("__bases__", "__mro__"), "class", chain, at) or _by_read(
         ("__base__", "__bases__", "__mro__"), "class", chain, at
     )
     if fixed is None:  # PyPy's classes refer to what they have themselves
         index = position(child, list(names.values()))
         if index is not None:
-            return _class_attribute(list(names)[index], child, 1)
+            return _class_attribute(list(names)[index], index, child, 1)
     return fixed
 
 
-def _class_attribute(name: Any, value: object, length: int) -> Name:
-    text = literal(name) or "..."
+def _class_attribute(name: Any, index: int, value: object, length: int) -> Name:
+    found = _in_namespace(name, index, "class attribute", length)
     if type(name) is not str or not name.isidentifier():
-        return Name(f".__dict__[{text}]", "vars(", f")[{text}]", "class attribute", length)
+        return found
     gives_other = position(type(value), _GIVE_THEMSELVES) is None and _has(value, "__get__")
     if iskeyword(name) or gives_other:
-        return Name(f".{name}", "vars(", f")[{text}]", "class attribute", length)
+        return found._replace(text=f".{name}")
     return Name(f".{name}", "", f".{name}", "class attribute", length)
 
 
@@ -749,7 +761,7 @@ _ITERATORS: list[Any] = [
 
 
 def _iterator(chain: list[Any], at: int) -> Name | None:
-    kind = type(chain[at]).__name__
+    kind = name_of(type(chain[at]))
     if type(chain[at]) in (map, filter) and callable_type(type(chain[at + 1])):
         return Name(f"the function of {kind}()", *_referent(chain, at), "iterator")
     return Name(f"what {kind} goes through", *_referent(chain, at), "iterator")
@@ -795,7 +807,7 @@ _HAMT = ("hamt", "hamt_bitmap_node", "hamt_array_node", "hamt_collision_node")
 
 def _context(chain: list[Any], at: int) -> Name | None:
     end = at + 1
-    while end < len(chain) - 1 and type(chain[end]).__name__ in _HAMT:
+    while end < len(chain) - 1 and name_of(type(chain[end])) in _HAMT:
         end += 1
     for index, (variable, value) in enumerate(list(type(chain[at]).items(chain[at]))):
         name = read(variable, "name")
@@ -860,7 +872,7 @@ def _lru_cache(chain: list[Any], at: int) -> Name | None:
     start = at + 1
     if type(child) is dict and at + 2 < len(chain):
         start = at + 2  # its table of results
-    if type(chain[start]).__name__ == "_lru_list_elem" and start + 1 < len(chain):
+    if name_of(type(chain[start])) == "_lru_list_elem" and start + 1 < len(chain):
         start += 1
     held, length = chain[start], start - at
     before, after = _through(chain, at, start)

@@ -18,7 +18,13 @@ from types import CellType, FrameType
 from typing import Any, NamedTuple
 from weakref import ref
 
-from .._implementation import Finalizer, frame_variables, implementation, live_finalizers
+from .._implementation import (
+    Finalizer,
+    frame_variables,
+    implementation,
+    live_finalizers,
+    running_frames,
+)
 from ._names import (
     describe_frame,
     detail_of,
@@ -147,27 +153,28 @@ class Roots:
             self.own.append(frame)
             frame = frame.f_back
         self.caller = frame
-        me = get_ident()
-        for ident, top in sys._current_frames().items():
-            name = "" if ident == me else f", thread {thread_name(ident)}"
-            # The frames of this very call are known.
-            at: FrameType | None = frame if ident == me else top
-            tests: list[FrameType] = []
-            while at is not None:
-                self.threads[id(at)] = name
-                module = _module_name(at)
-                if _asks(module):
-                    self.own.append(at)
-                elif _is_runner(module):
-                    self._add_late(at)
-                    for each in (at, *tests):
-                        self._add_objects_of_runners(each)
-                    tests.clear()
-                else:
-                    self.roots.append(at)
-                    tests.append(at)
-                at = at.f_back
-            del top, at, tests
+        mine = get_ident()
+        names = {mine: ""}
+        is_known = True  # of this thread: the frames of this very call
+        tests: dict[int, list[FrameType]] = {}  # of each thread, between frames of runners
+        for at, thread in zip(*running_frames(), strict=True):
+            if thread == mine and is_known:
+                if at is not frame:
+                    continue
+                is_known = False
+            if thread not in names:
+                names[thread] = f", thread {thread_name(thread)}"
+            self.threads[id(at)] = names[thread]
+            module = _module_name(at)
+            if _asks(module):
+                self.own.append(at)
+            elif _is_runner(module):
+                self._add_late(at)
+                for each in (at, *tests.pop(thread, ())):
+                    self._add_objects_of_runners(each)
+            else:
+                self.roots.append(at)
+                tests.setdefault(thread, []).append(at)
 
     def _add_objects_of_runners(self, frame: FrameType) -> None:
         """What a frame has of a test runner's own: its session, its fixtures."""

@@ -1,4 +1,4 @@
-"""Runs all tests: `python -m tests`, with options for pytest.
+"""Runs all tests: `python -m tests.suite`, with options for pytest.
 
 The tests of `weakly.tracking` walk the whole heap. They have a process of their own, in which
 there is less of it.
