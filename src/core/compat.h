@@ -8,6 +8,11 @@
 #include <Python.h>
 #include <structmember.h>
 
+#ifdef MS_WINDOWS
+#  include <io.h>
+#else
+#  include <unistd.h>
+#endif
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,6 +89,18 @@ special_method(PyObject *self, PyObject *name)
         Py_SETREF(method, get(method, self, (PyObject *)Py_TYPE(self)));
     }
     return method;
+}
+
+/* Writes to the standard error, whatever comes of it. */
+static inline void
+write_error(char const *text)
+{
+#ifdef MS_WINDOWS
+    int written = _write(2, text, (unsigned int)strlen(text));
+#else
+    ssize_t written = write(2, text, strlen(text));
+#endif
+    (void)written;
 }
 
 /* Fields that other threads read without the table's lock on builds without the GIL. */

@@ -205,13 +205,16 @@ graph_add_objects(Graph *graph, PyObject *objects)
     }
 }
 
-/* Says how far it has got, if that takes more than a second. */
+/* Says what is being done, if all that takes more than a second. Past stdio, whose lock a thread
+ * that is stopped may have. */
 static void
-graph_show_progress(Graph *graph, size_t entered)
+graph_say(Graph *graph, char const *what)
 {
     if (graph->progress && monotonic_seconds() - graph->began > 1) {
-        fprintf(stderr, "\rweakly: looked at %.1f million objects ", (double)entered / 1e6);
-        fflush(stderr);
+        char text[80];
+        snprintf(text, sizeof(text), "\r\033[Kweakly: %.1f million objects%s",
+                 (double)graph->nodes.count / 1e6, what);
+        write_error(text);
         graph->progress_shown = true;
     }
 }
@@ -280,13 +283,9 @@ graph_enter_all(Graph *graph)
         if (UNLIKELY(i < graph->frame_count)) {
             graph_visit_frame(graph, (uint32_t)i);
         }
-        if (UNLIKELY((i & 0xfffff) == 0xfffff)) {
-            graph_show_progress(graph, i + 1);
+        if (UNLIKELY((i & 0x7ffff) == 0x7ffff)) {
+            graph_say(graph, " so far");
         }
-    }
-    if (graph->progress_shown) {
-        fputs("\r\033[K", stderr);
-        fflush(stderr);
     }
 }
 
@@ -302,6 +301,9 @@ graph_enter_all(Graph *graph)
 static void
 graph_free(Graph *graph)
 {
+    if (graph->progress_shown) {
+        write_error("\r\033[K");
+    }
     nodes_free(&graph->nodes);
     PyMem_RawFree(graph->edges);
 }

@@ -210,7 +210,7 @@ static PyMethodDef core_methods[] = {
      "Return a list of (name, object) of what the variables of a frame hold; cells as such."},
     {"heap_sizes", heap_sizes, METH_VARARGS,
      "Return (totals, classes, top objects, costs) of the heap. See _heap.py."},
-    {"retained_sizes", retained_sizes, METH_O,
+    {"retained_sizes", retained_sizes, METH_VARARGS,
      "Return (bytes, objects) that would go with an object. See _heap.py."},
     {"running_frames", running_frames, METH_NOARGS,
      "Return (frames, the threads they run in) of all functions that run. See _heap.py."},

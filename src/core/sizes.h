@@ -303,6 +303,7 @@ question_size_all(HeapQuestion *question)
     if (question->bytes == NULL || question->type_of == NULL) {
         return false;
     }
+    graph_say(&question->search.graph, ": how large they are");
     int collected = PyGC_Disable();
     for (size_t i = 0; i < nodes->count && !question->sizes.failed; i++) {
         uint32_t type = sizes_type(&question->sizes, Py_TYPE(nodes->at[i].object));
@@ -523,6 +524,7 @@ heap_all(void *arg)
     (void)search_from_starts(search, NONE, search->question->depth);
     question_start_from_held(search);
     question_start_from_own(search);
+    graph_say(graph, ": what keeps which");
     if (dominators_make(&question->tree, graph, search->starts, search->start_count)
         && question_retain(question)) {
         for (size_t i = 0; i < graph->nodes.count; i++) {
@@ -576,19 +578,25 @@ question_init(HeapQuestion *question, Question const *asked, PyObject *target, b
     return 0;
 }
 
-/* retained_sizes(held): see the Python twin, _heap.py. */
+/* retained_sizes(held, progress): see the Python twin, _heap.py. */
 static PyObject *
-retained_sizes(PyObject *module, PyObject *held)
+retained_sizes(PyObject *module, PyObject *args)
 {
-    if (!PyList_Check(held) || PyList_GET_SIZE(held) != 1) {
-        PyErr_SetString(PyExc_TypeError, "retained_sizes() takes a list of one object");
+    PyObject *held;
+    int progress;
+    if (!PyArg_ParseTuple(args, "O!p:retained_sizes", &PyList_Type, &held, &progress)) {
+        return NULL;
+    }
+    if (PyList_GET_SIZE(held) != 1) {
+        PyErr_SetString(PyExc_ValueError, "retained_sizes() takes a list of one object");
         return NULL;
     }
     PyObject *none = PyList_New(0), *result = NULL;
-    Question asked = {state_of_module(module), held, held, none, none, none, none, Py_None,
+    Question asked = {state_of_module(module), args, held, none, none, none, none, Py_None,
                       .depth = PY_SSIZE_T_MAX};
     HeapQuestion question = {0};
-    if (none != NULL && question_init(&question, &asked, PyList_GET_ITEM(held, 0), false) == 0) {
+    PyObject *target = PyList_GET_ITEM(held, 0);
+    if (none != NULL && question_init(&question, &asked, target, progress) == 0) {
         while_nothing_runs(retained_all, &question);
         result = question.search.graph.nodes.failed
                      ? PyErr_NoMemory()

@@ -15,7 +15,6 @@ While it runs, the automatic collector is off: it would go over our own lists ag
 
 import gc
 import heapq
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -34,6 +33,8 @@ from types import (
     TracebackType,
 )
 from typing import Any, TypeAlias, cast
+
+from ._progress import Progress
 
 __all__ = [
     "find_chains",
@@ -278,7 +279,7 @@ class _Graph:
 
     def __init__(self, progress: bool) -> None:
         self.start = time.perf_counter()
-        self.progress = _Progress() if progress else None
+        self.progress = Progress(progress)
         self.objects: list[Any] = []
         self.index: dict[int, int] = {}
         self.referrers: list[list[int]] = []
@@ -323,8 +324,13 @@ class _Graph:
             skipped.add(id(frame))
         self._walk(frames, skipped, leaves)
 
+    def say(self, what: str) -> None:
+        """What is done, if all that takes long."""
+        self.progress.show(f"{len(self.objects):,} objects: {what}")
+
     def clear(self) -> None:
         """Let go of the objects."""
+        self.progress.clear()
         self.objects.clear()
         self.frames = _Frames((), [])
 
@@ -360,8 +366,8 @@ class _Graph:
                     referrers.append([])
                 referrers[to].append(at)
             self.references += len(refers)
-            if self.progress is not None and not at & 0xFFFF:
-                self.progress.show(at, len(objects))
+            if not at & 0xFFFF:
+                self.progress.show(f"walked {at:,} of {len(objects):,} objects")
             del one
 
     def explain(self, objects: Iterable[Any]) -> None:
@@ -410,8 +416,6 @@ class _Graph:
         # Reckoned: the lists and their numbers; twice, and those of the dominators, for sizes.
         each, times = (500, 2) if self._referents else (170, 1)
         memory = len(self.objects) * each + self.references * 8 * times
-        if self.progress is not None:
-            self.progress.clear()
         seconds = time.perf_counter() - self.start
         return len(self.objects), self.references, memory, seconds
 
@@ -455,29 +459,6 @@ def _held_by_generator(
     if _VISITS_TWICE:
         return list({id(other): other for other in refers}.values())
     return refers
-
-
-class _Progress:
-    """Says on stderr how far it is, after the first second."""
-
-    def __init__(self) -> None:
-        self.next = time.monotonic() + 1
-        self.shown = False
-
-    def show(self, done: int, known: int) -> None:
-        now = time.monotonic()
-        if now >= self.next:
-            self.next = now + 0.2
-            self.shown = True
-            self._write(f"\rweakly: walked {done:,} of {known:,} objects")
-
-    def clear(self) -> None:
-        if self.shown:
-            self._write("\r" + " " * 60 + "\r")
-
-    def _write(self, text: str) -> None:
-        with suppress(OSError):  # past sys.stderr, which may be anybody's object
-            os.write(2, text.encode())
 
 
 class _CollectorOff:
@@ -534,6 +515,7 @@ def find_chains(
         chains: list[_Chain] = []
         try:
             graph.walk(held, all_roots, frames, own, ours, False)
+            graph.say("what leads there")
             search = _Search(graph, held, depth, roots, soft, late, caller)
             while len(chains) < count:
                 found = search.next()
@@ -779,7 +761,9 @@ def heap_sizes(
             starts = graph.indices((*roots, *own))
             reached = _reached(graph.referents(), starts)
             starts |= {at for at in graph.indices(soft) if at in reached}
+            graph.say("what keeps which")
             tree = _Dominators(graph, starts | graph.held_unseen(reached))
+            graph.say("what keeps the most")
             largest = heapq.nlargest(
                 top, tree.not_dominated_by(graph.indices(own)), tree.retained.__getitem__
             )
@@ -805,10 +789,10 @@ def heap_sizes(
             graph.clear()
 
 
-def retained_sizes(held: list[Any]) -> tuple[int, int]:
+def retained_sizes(held: list[Any], progress: bool) -> tuple[int, int]:
     """The bytes and the number of the objects that would go with the one that `held` holds."""
     with _CollectorOff():
-        graph = _Graph(False)
+        graph = _Graph(progress)
         try:
             frames: list[FrameType] = []
             if _getrefcount is None:
@@ -816,8 +800,10 @@ def retained_sizes(held: list[Any]) -> tuple[int, int]:
                 frames += [at for at in running_frames()[0] if at.f_globals is not globals()]
             graph.walk(held, [], frames, [], [], True)
             target = graph.index[id(held[0])]
+            graph.say("what it leads to")
             referents = graph.referents()
             reached = _reached(referents, {target})
+            graph.say("what others keep")
             kept = _reached(referents, graph.held_unseen(reached) - {target}, barred=target)
             gone = reached - kept
             size = _sizer()

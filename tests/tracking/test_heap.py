@@ -172,7 +172,7 @@ def test_a_walk_in_python_that_is_interrupted_keeps_nothing(
             held, 3, 99, [sys], [], [], [], None, (), (), False
         ),
         "heap_sizes": lambda: _heap.heap_sizes(3, 99, [sys], [], [], False),
-        "retained_sizes": lambda: _heap.retained_sizes(held),
+        "retained_sizes": lambda: _heap.retained_sizes(held, False),
     }
     with pytest.raises(KeyboardInterrupt) as caught:
         calls[name]()

@@ -253,7 +253,7 @@ def test_no_import_of_the_program_is_called(monkeypatch: pytest.MonkeyPatch) -> 
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", imports)
-    retained_sizes([Thing()])
+    retained_sizes([Thing()], False)
     assert calls == []
 
 
@@ -320,8 +320,8 @@ def check_sizes() -> None:
 
 @counted
 def test_no_sizeof_of_the_program_is_called() -> None:
-    assert retained_sizes([Sized()])[0] == sys.getsizeof(Thing())
-    assert retained_sizes([ManyItems((1, 2))])[0] > tuple.__sizeof__(ManyItems((1, 2)))
+    assert retained_sizes([Sized()], False)[0] == sys.getsizeof(Thing())
+    assert retained_sizes([ManyItems((1, 2))], False)[0] > tuple.__sizeof__(ManyItems((1, 2)))
 
 
 def test_no_collection_starts_while_sizes_are_counted() -> None:
@@ -346,7 +346,7 @@ def count_sizes_while_objects_go() -> None:
         gc.collect()
         strings.extend(f"{one}" * 50 for one in range(2_000))
         gc.set_threshold(threshold)
-        retained_sizes([thing])
+        retained_sizes([thing], False)
         gc.set_threshold(10_000)
 
 
@@ -429,7 +429,7 @@ def check_retained_size() -> None:
     top = heap_sizes(65_535, 9, [holder], [], [], False)[2]
     sizes = next((row[2], row[3]) for row in top if row[0] is holder[0])
     del top
-    assert retained_sizes([holder[0]]) == sizes
+    assert retained_sizes([holder[0]], False) == sizes
 
 
 # ----------------------------------------------------------------------------------- out of memory
@@ -446,7 +446,7 @@ NO_MEMORY = """
     calls = [
         lambda _: find_chains([thing], 3, 99, modules, [], [], [], None, (list,), (tuple,), False),
         lambda _: heap_sizes(5, 99, modules, [], [], False),
-        lambda _: retained_sizes([thing]),
+        lambda _: retained_sizes([thing], False),
         lambda _: frame_variables(sys._getframe()),
     ]
     gc.collect()
@@ -469,7 +469,7 @@ ODD: list[Callable[[], Any]] = [
     lambda: find_chains([1], -1, 1, [], [], [], [], None, (), (), False),
     lambda: find_chains([1], 1, 1, [], [], [], [], None, (1,), (), False),  # type: ignore[arg-type]
     lambda: heap_sizes(-1, 1, [], [], [], False),
-    lambda: retained_sizes([]),
+    lambda: retained_sizes([], False),
     lambda: frame_variables(1),  # type: ignore[arg-type]
 ]
 

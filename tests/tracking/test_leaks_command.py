@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shlex
@@ -24,7 +23,6 @@ from support import PYPY, environment
 from weakly.tracking import _leaks
 from weakly.tracking._leaks import (
     Classes,
-    Progress,
     Sample,
     Sampler,
     grown,
@@ -616,28 +614,6 @@ def test_no_code_of_the_program_runs():
 
 
 # --------------------------------------------------------------------------- piece by piece
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_is_for_terminals_and_for_what_takes_long(monkeypatch):
-    for stream, seconds, shown in (
-        (Terminal(), 1, True),
-        (Terminal(), 0, False),
-        (io.StringIO(), 1, False),
-        (None, 1, False),
-    ):
-        progress = Progress()
-        progress._start -= seconds
-        monkeypatch.setattr(sys, "stderr", stream)
-        progress.show("why is it alive?")
-        written = stream.getvalue() if stream is not None else ""
-        assert ("why is it alive?" in written) == shown
-        progress.clear()
-        assert stream is None or stream.getvalue().endswith("\r\x1b[K") == shown
 
 
 def test_colours_only_add_to_the_text():

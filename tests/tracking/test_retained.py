@@ -48,7 +48,7 @@ def test_an_object_and_what_only_it_holds() -> None:
     held = [[inner, inner, None, Thing]]
     expected = sum(map(sys.getsizeof, (held[0], inner, *inner, inner[1][0]))) if not PYPY else 0
     del inner
-    got, count = retained_sizes(held)
+    got, count = retained_sizes(held, False)
     assert count == 5
     assert PYPY or got == expected
 
@@ -63,7 +63,7 @@ def test_what_others_hold_too_is_not_counted(shared: str) -> None:
     if shared == "a module":
         HOLDER.held.append(other.pop())
     try:
-        assert retained_sizes(held)[1] == 2
+        assert retained_sizes(held, False)[1] == 2
     finally:
         HOLDER.held.clear()
     assert shared == "a module" or other
@@ -72,10 +72,10 @@ def test_what_others_hold_too_is_not_counted(shared: str) -> None:
 @sizes_are_known
 def test_what_c_code_holds_is_not_counted() -> None:
     held = [[Thing()]]
-    assert retained_sizes(held)[1] >= 2
+    assert retained_sizes(held, False)[1] >= 2
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(held[0][0]))
     try:
-        assert retained_sizes(held)[1] == 1
+        assert retained_sizes(held, False)[1] == 1
     finally:
         ctypes.pythonapi.Py_DecRef(ctypes.py_object(held[0][0]))
 
@@ -89,7 +89,7 @@ def test_a_method_for_the_size_of_other_objects_is_not_called(other: type) -> No
     class Plain:
         __slots__ = ()
 
-    assert retained_sizes([Odd()]) == retained_sizes([Plain()])
+    assert retained_sizes([Odd()], False) == retained_sizes([Plain()], False)
 
 
 class Key(str):
@@ -111,7 +111,7 @@ def test_no_key_of_the_program_is_compared() -> None:
     key.calls = []
     odd: Any = type("Odd", (), {key: 1})
     key.calls.clear()
-    retained_sizes([odd()])
+    retained_sizes([odd()], False)
     assert key.calls == []
 
 
@@ -121,13 +121,13 @@ def test_cycles_go_with_what_leads_to_them() -> None:
     other.append(one)  # type: ignore[arg-type]
     held = [{"one": one}]
     del one, other
-    assert retained_sizes(held)[1] == 3
-    assert retained_sizes([held[0]["one"]])[1] == 2  # and it keeps itself
+    assert retained_sizes(held, False)[1] == 3
+    assert retained_sizes([held[0]["one"]], False)[1] == 2  # and it keeps itself
 
 
 def test_untracked_objects() -> None:
-    assert retained_sizes(["".join(["a", "b"] * 500)])[1] == 1
-    assert retained_sizes([10**40])[1] == 1
+    assert retained_sizes(["".join(["a", "b"] * 500)], False)[1] == 1
+    assert retained_sizes([10**40], False)[1] == 1
 
 
 def test_a_long_chain() -> None:
@@ -136,7 +136,7 @@ def test_a_long_chain() -> None:
         chain = [chain]
     held = [chain]
     del chain
-    assert retained_sizes(held)[1] == 50_000
+    assert retained_sizes(held, False)[1] == 50_000
 
 
 # Functions are left out: the code that makes them holds parts of them where nobody can look.
@@ -158,7 +158,7 @@ def test_random_graphs(graph: Any, roots: set[int], target: int) -> None:
     expected_size, expected_count = size(expected), len(expected)
     del expected
     HOLDER.held = [one for one in HOLDER.held if one is not held[0]]
-    got = retained_sizes(held)
+    got = retained_sizes(held, False)
     HOLDER.held = []
     assert got == (expected_size, expected_count)
 
@@ -286,7 +286,7 @@ class Lying:
 @sizes_are_known
 def test_no_code_of_the_objects_runs() -> None:
     held = [Lying()]
-    size, count = retained_sizes(held)
+    size, count = retained_sizes(held, False)
     assert count >= 1
     assert size >= object.__sizeof__(held[0])
     assert heap_sizes(3, 10, modules(), [], [], False)[0][0] > 0

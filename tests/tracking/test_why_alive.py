@@ -488,7 +488,7 @@ def test_without_memory(what: str, length: int) -> None:
                 )
             if what == "heap":
                 return heap_sizes(3, 10, modules, [], [], False)
-            return retained_sizes(held)
+            return retained_sizes(held, False)
 
         expected = len(str(ask([kept[0]])[0])) > 0
         count = sys.getrefcount(kept[0])

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 from weakref import ref
 
 from .. import _hooks
+from .._progress import Progress
 from .._run import CannotRun
 from .._unraisable import report as report_unraisable
 from ..ephemerons import collect
@@ -435,7 +436,7 @@ def study(
     classes: Classes, samples: list[Sample], tracker: Tracker | None
 ) -> tuple[tuple[Leak, ...], HeapSnapshot]:
     """Look at what is alive; with a line on the terminal that says how far it is."""
-    progress = Progress()
+    progress = Progress(None)
     sites = sites_of(tracker) if tracker is not None else {}
     found = instances(classes)
     growth = {name: grown(samples, name) for name in found}
@@ -492,29 +493,6 @@ def sites_of(tracker: Tracker) -> dict[str, tuple[str, ...]]:
         )
         for row in tracker.report().classes
     }
-
-
-class Progress:
-    """A line on standard error, if that is a terminal, for what takes longer than half a second."""
-
-    def __init__(self) -> None:
-        self._start = monotonic()
-        self._shown = False
-
-    def seconds(self) -> float:
-        return monotonic() - self._start
-
-    def show(self, text: str) -> None:
-        if self.seconds() > 0.5 and is_terminal():
-            with suppress(Exception):
-                print(f"\r\x1b[Kweakly leaks: {text[:68]}", end="", file=sys.stderr, flush=True)
-            self._shown = True
-
-    def clear(self) -> None:
-        if self._shown:
-            with suppress(Exception):
-                print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-            self._shown = False
 
 
 def in_colour(text: str) -> str:

@@ -9,7 +9,6 @@ The engine finds chains of objects; here these get their names, and become text.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import deque
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from types import (
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._implementation import find_chains, implementation
+from .._progress import is_wanted
 from ..referents import supports_weakrefs
 from ._names import (
     Name,
@@ -283,7 +283,7 @@ def why_alive(
         while True:
             chains, cycle, costs = find_chains(
                 [obj], count, sys.maxsize, roots.roots, roots.soft, roots.late, roots.own,
-                roots.caller, COLLECTIONS, FIXED, show_progress(progress),
+                roots.caller, COLLECTIONS, FIXED, is_wanted(progress),
             )  # fmt: skip
             named = _without_repetition(
                 [
@@ -316,13 +316,6 @@ def why_alive(
         for _, chain, _ in chains:
             chain.clear()
         cycle.clear()
-
-
-def show_progress(wish: bool | None) -> bool:
-    """Whether to write progress to standard error."""
-    if wish is not None:
-        return wish
-    return os.isatty(2)
 
 
 def path_of(chain: list[Any], roots: Roots, tier: int = 0, cut: int = -1) -> RetentionPath:

@@ -13,8 +13,9 @@ from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .._implementation import heap_sizes, implementation, retained_sizes
+from .._progress import is_wanted
 from ._names import describe, qualified_name
-from ._retention import path_of, shorten, show_progress
+from ._retention import path_of, shorten
 from ._roots import Roots
 
 if TYPE_CHECKING:
@@ -36,16 +37,17 @@ class Retained:
         return f"{readable(self.bytes)} in {self.objects:,} object{plural}"
 
 
-def retained(obj: object) -> Retained:
+def retained(obj: object, *, progress: bool | None = None) -> Retained:
     """Say how much memory would be freed if an object went, with all that only it keeps.
 
     Counts the object itself. What also somebody else refers to is not counted, wherever that is.
+    `progress` is as in `why_alive()`.
     O(n) for n objects and references in the process. Runs no code of the program.
 
     >>> retained([bytes(1000), bytes(1000)]).objects
     3
     """
-    size, objects = retained_sizes([obj])
+    size, objects = retained_sizes([obj], is_wanted(progress))
     return Retained(size, objects)
 
 
@@ -279,7 +281,7 @@ def heap(*, top: int = 20, progress: bool | None = None) -> HeapSnapshot:
             [*roots.roots, *roots.late],
             roots.soft,
             roots.own,
-            show_progress(progress),
+            is_wanted(progress),
         )
         rows = [
             ObjectRow(

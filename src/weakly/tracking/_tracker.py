@@ -31,6 +31,7 @@ from typing import Any, NamedTuple, Self, TypeVar, cast, overload
 from weakref import getweakrefcount, getweakrefs, ref
 
 from .._implementation import frame_variables
+from .._progress import Progress
 from ..containers import WeakIdSet
 from ..referents import supports_weakrefs
 from ._names import (
@@ -800,16 +801,17 @@ class Tracker:
             watch.listen()
         return {label: watch.counts() for label, watch in list(self._watches.items())}
 
-    def report(self, *, why: int = 0) -> TrackerReport:
+    def report(self, *, why: int = 0, progress: bool | None = None) -> TrackerReport:
         """Return all that was seen; `print()` shows it.
 
         `why` asks what keeps the oldest of each class alive, as many as that, each of which takes
-        a `why_alive()`. Without that, O(n) in the objects of the heap.
+        a `why_alive()`; `progress` is as there. Without that, O(n) in the objects of the heap.
         """
-        why = as_index(why)
+        why, line = as_index(why), Progress(progress)
         self._look()
         now = monotonic()
-        classes = tuple(_class_report(watch, now, why) for watch in _values(self._watches))
+        classes = tuple(_class_report(watch, now, why, line) for watch in _values(self._watches))
+        line.clear()
         return TrackerReport(now - self._started, classes)
 
     def close(self) -> None:
@@ -877,7 +879,7 @@ def _time(record: _Record[Any]) -> float:
     return record.time
 
 
-def _class_report(watch: _Watch, now: float, why: int) -> TrackedClass:
+def _class_report(watch: _Watch, now: float, why: int, line: Progress) -> TrackedClass:
     counts = watch.counts()
     records = watch.records()
     oldest: dict[int, tuple[_Site, _Record[Any], int]] = {}  # by site
@@ -896,10 +898,13 @@ def _class_report(watch: _Watch, now: float, why: int) -> TrackedClass:
     others.sort(key=lambda site: -site.dead)
     sites += [TrackedSite(s.where, s.file, s.line, s.dead, 0, None, ()) for s in others]
     age = now - records[0].time if records else None
-    retentions = tuple(filter(None, map(_why, records[:why])))
-    return TrackedClass(watch.label, *counts, age, tuple(sites), retentions, watch.note)
+    retentions: list[Retention] = []
+    for number, record in enumerate(records[:why], 1):
+        line.show(f"why is {watch.label} alive? {number} of {len(records[:why])}")
+        retentions += _why(record)
+    return TrackedClass(watch.label, *counts, age, tuple(sites), tuple(retentions), watch.note)
 
 
-def _why(record: _Record[Any]) -> Retention | None:
+def _why(record: _Record[Any]) -> list[Retention]:
     obj = record()
-    return None if obj is None else why_alive(obj)
+    return [] if obj is None else [why_alive(obj, progress=False)]
