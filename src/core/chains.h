@@ -541,7 +541,7 @@ search_init(ChainSearch *search, Question const *question, PyObject *target, boo
     };
     search->graph.began = monotonic_seconds();
     RunningFrames running;
-    if (running_frames_find(&running, false) < 0) {
+    if (running_frames_list(&running, false) < 0) {
         return -1;
     }
     search->frames = running.frames;

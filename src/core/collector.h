@@ -132,7 +132,8 @@ static int
 collector_init(State *state)
 {
     PyObject *gc = PyImport_ImportModule("gc");
-    if (gc == NULL) {
+    if (gc == NULL || inline_dicts_init() < 0) {
+        Py_XDECREF(gc);
         return -1;
     }
     state->gc_callbacks = PyObject_GetAttrString(gc, "callbacks");

@@ -9,7 +9,7 @@
 #include <structmember.h>
 
 #ifdef MS_WINDOWS
-#  include <io.h>
+#  include <windows.h>
 #else
 #  include <unistd.h>
 #endif
@@ -96,11 +96,32 @@ static inline void
 write_error(char const *text)
 {
 #ifdef MS_WINDOWS
-    int written = _write(2, text, (unsigned int)strlen(text));
+    DWORD written;
+    (void)WriteFile(GetStdHandle(STD_ERROR_HANDLE), text, (DWORD)strlen(text), &written, NULL);
 #else
     ssize_t written = write(2, text, strlen(text));
-#endif
     (void)written;
+#endif
+}
+
+/* Until 3.11, any new object that is tracked can start a collection; from then on, none does before
+ * Python code runs. Says what collector_resume() needs to know. */
+static inline int
+collector_pause(void)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    return PyGC_Disable();
+#else
+    return 0;
+#endif
+}
+
+static inline void
+collector_resume(int was_enabled)
+{
+    if (was_enabled) {
+        PyGC_Enable();
+    }
 }
 
 /* Fields that other threads read without the table's lock on builds without the GIL. */
@@ -243,15 +264,54 @@ reference_count(PyObject *object)
  * lies on its stack and in its variables, though it counts it once. */
 #define GENERATORS_BORROW (PY_VERSION_HEX >= 0x030E0000)
 
-/* The dict of an object that has its values in itself, if the object has made one and visits not
- * the dict but the values, which the dict then does not visit (CPython GH-130327, mended in late
- * versions of 3.13 and 3.14); else NULL. Borrowed. Relies on where objects keep their dicts. */
+#if PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030F0000
+
+/* Do objects that have their values in themselves visit, once they have made a dict, not the dict
+ * but the values, which the dict then does not visit (CPython GH-130327)? So it was before it was
+ * mended, in late versions of 3.13 and 3.14. */
+static bool inline_dicts_are_unvisited;
+
+typedef struct {
+    PyObject *object;
+    Py_ssize_t count;
+} Visits;
+
+static int
+visits_count(PyObject *object, void *arg)
+{
+    Visits *visits = arg;
+    visits->count += object == visits->object;
+    return 0;
+}
+
+/* Finds it out; -1 on failure. */
+static int
+inline_dicts_init(void)
+{
+    PyObject *dict = NULL, *type = PyObject_CallFunction((PyObject *)&PyType_Type, "s(){}", "C");
+    PyObject *object = type == NULL ? NULL : PyObject_CallNoArgs(type);
+    if (object != NULL && PyObject_SetAttrString(object, "a", Py_None) == 0) {
+        dict = PyObject_GetAttrString(object, "__dict__");
+    }
+    if (dict != NULL) {
+        Visits visits = {dict, 0};
+        (void)Py_TYPE(object)->tp_traverse(object, visits_count, &visits);
+        inline_dicts_are_unvisited = visits.count == 0;
+    }
+    int status = dict == NULL ? -1 : 0;
+    Py_XDECREF(dict);
+    Py_XDECREF(object);
+    Py_XDECREF(type);
+    return status;
+}
+
+/* The dict of such an object, if it has made one; else NULL. Borrowed. Relies on where objects keep
+ * their dicts. */
 static inline PyObject *
 unvisited_dict(PyObject *object)
 {
-#if PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030F0000
     PyTypeObject *type = Py_TYPE(object);
-    if (PyType_HasFeature(type, Py_TPFLAGS_INLINE_VALUES)) {
+    if (inline_dicts_are_unvisited && PyType_HasFeature(type, Py_TPFLAGS_INLINE_VALUES)) {
 #  ifdef Py_GIL_DISABLED
         PyObject *dict = ((PyObject **)object)[-1];
 #  else
@@ -262,11 +322,24 @@ unvisited_dict(PyObject *object)
             return dict;
         }
     }
-#else
-    (void)object;
-#endif
     return NULL;
 }
+
+#else
+
+static inline int
+inline_dicts_init(void)
+{
+    return 0;
+}
+
+static inline PyObject *
+unvisited_dict(PyObject *Py_UNUSED(object))
+{
+    return NULL;
+}
+
+#endif
 
 /* Does an object have that dict as its `__dict__`? Makes none where there is none yet. */
 static inline bool

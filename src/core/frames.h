@@ -213,15 +213,13 @@ running_frames_collect(void *arg)
 
 /* Fills in the lists; -1 on failure, without them. */
 static int
-running_frames_find(RunningFrames *running, bool with_threads)
+running_frames_list(RunningFrames *running, bool with_threads)
 {
     *running = (RunningFrames){PyList_New(0), with_threads ? PyList_New(0) : NULL};
     if (running->frames != NULL && (running->threads != NULL || !with_threads)) {
-        int collected = PyGC_Disable();  /* which could end threads, on 3.11 */
+        int was_enabled = collector_pause();  /* a collection could end threads */
         while_nothing_runs(running_frames_collect, running);
-        if (collected) {
-            PyGC_Enable();
-        }
+        collector_resume(was_enabled);
     }
     if (PyErr_Occurred()) {
         Py_CLEAR(running->frames);
@@ -236,7 +234,7 @@ static PyObject *
 running_frames(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arg))
 {
     RunningFrames running;
-    return running_frames_find(&running, true) < 0
+    return running_frames_list(&running, true) < 0
                ? NULL
                : Py_BuildValue("(NN)", running.frames, running.threads);
 }

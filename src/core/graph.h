@@ -212,7 +212,7 @@ graph_say(Graph *graph, char const *what)
 {
     if (graph->progress && monotonic_seconds() - graph->began > 1) {
         char text[80];
-        snprintf(text, sizeof(text), "\r\033[Kweakly: %.1f million objects%s",
+        snprintf(text, sizeof(text), "\rweakly: %.1f million objects%-30s",
                  (double)graph->nodes.count / 1e6, what);
         write_error(text);
         graph->progress_shown = true;
@@ -247,18 +247,6 @@ graph_enter_generator(Graph *graph, PyObject *generator)
     }
 }
 
-/* Has the object that is being entered visited that one? */
-static bool
-graph_has_edge(Graph *graph, uint32_t from, PyObject *to)
-{
-    for (size_t i = graph->nodes.at[from].first_edge; i < graph->edge_count; i++) {
-        if (graph->nodes.at[graph->edges[i]].object == to) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Enters all objects that have numbers, and those that get numbers meanwhile. */
 static void
 graph_enter_all(Graph *graph)
@@ -277,7 +265,7 @@ graph_enter_all(Graph *graph)
         }
         (void)type->tp_traverse(object, graph_visit, graph);
         PyObject *dict = unvisited_dict(object);
-        if (UNLIKELY(dict != NULL) && !graph_has_edge(graph, (uint32_t)i, dict)) {
+        if (UNLIKELY(dict != NULL)) {
             graph_visit(dict, graph);
         }
         if (UNLIKELY(i < graph->frame_count)) {
@@ -302,7 +290,7 @@ static void
 graph_free(Graph *graph)
 {
     if (graph->progress_shown) {
-        write_error("\r\033[K");
+        write_error("\r" "                                                            " "\r");
     }
     nodes_free(&graph->nodes);
     PyMem_RawFree(graph->edges);

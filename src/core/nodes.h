@@ -1,9 +1,9 @@
 /* Numbers for objects, so that what is known of them is kept in arrays: for walks of the heap
  * (ephemeron.h, graph.h), during which nothing else runs.
  *
- * Only raw memory is allocated for them, and no reference count changes. An object that the collector
- * tracks has its number in its head, where the head is known (compat.h); all others are in a
- * map from addresses. */
+ * Only raw memory is allocated for them, and no reference count changes. An object that the
+ * collector tracks has its number in its head, where the head is known (compat.h); all others are
+ * in a map from addresses. */
 
 #ifndef WEAKLY_NODES_H
 #define WEAKLY_NODES_H
@@ -13,8 +13,8 @@
 #define NONE UINT32_MAX
 
 /* Calls a function while no other thread runs; the function must run no Python code. Without the
- * GIL it must take no lock either that another thread may have; it may make objects, which starts
- * no collection there. */
+ * GIL it must take no lock either that another thread may have. It may make objects there only
+ * because the interpreter's visit of the heap, in which it is called, ends after it. */
 #ifdef Py_GIL_DISABLED
 typedef struct {
     void (*function)(void *);

@@ -304,7 +304,7 @@ question_size_all(HeapQuestion *question)
         return false;
     }
     graph_say(&question->search.graph, ": how large they are");
-    int collected = PyGC_Disable();
+    int was_enabled = collector_pause();
     for (size_t i = 0; i < nodes->count && !question->sizes.failed; i++) {
         uint32_t type = sizes_type(&question->sizes, Py_TYPE(nodes->at[i].object));
         if (type != NONE) {
@@ -313,9 +313,7 @@ question_size_all(HeapQuestion *question)
                                              nodes->at[i].object);
         }
     }
-    if (collected) {
-        PyGC_Enable();
-    }
+    collector_resume(was_enabled);
     return !question->sizes.failed;
 }
 

@@ -89,14 +89,18 @@ else:
 
 def running_frames() -> tuple[list[FrameType], list[int]]:
     """The frames of the functions that are running now, thread by thread, each before the one
-    that it returns to; and for each the number of its thread."""
+    that it returns to; and for each the number of its thread.
+
+    Without this function's own: it would keep the list, and be in it.
+    """
     frames: list[FrameType] = []
     threads: list[int] = []
-    for thread, top in sys._current_frames().items():  # pyright: ignore[reportPrivateUsage]
-        frame: FrameType | None = top
+    frame: FrameType | None
+    for thread, frame in sys._current_frames().items():  # pyright: ignore[reportPrivateUsage]
         while frame is not None:
-            frames.append(frame)
-            threads.append(thread)
+            if frame.f_code is not running_frames.__code__:
+                frames.append(frame)
+                threads.append(thread)
             frame = frame.f_back
     return frames, threads
 

@@ -16,13 +16,16 @@ def is_wanted(wish: bool | None) -> bool:
     return False
 
 
+_WIDTH = 60  # of what is said
+
+
 class Progress:
     """Shows nothing in the first second.
 
     Writes past `sys.stderr`, which may be anybody's object.
     """
 
-    _patience = 1.0
+    _patience, _pause = 1.0, 0.1  # seconds
 
     def __init__(self, wish: bool | None) -> None:
         self._wanted = is_wanted(wish)
@@ -37,15 +40,15 @@ class Progress:
     def show(self, text: str) -> None:
         """Say this, if it is time to say something."""
         if self._wanted and monotonic() >= self._next:
-            self._next = monotonic() + 0.1
+            self._next = monotonic() + self._pause
             self._shown = True
-            _write(f"\r\x1b[Kweakly: {text[:70]}")
+            _write(f"\rweakly: {text[:_WIDTH]:{_WIDTH}}")
 
     def clear(self) -> None:
         """Leave the line as it was."""
         if self._shown:
             self._shown = False
-            _write("\r\x1b[K")
+            _write(f"\r{'':{len('weakly: ') + _WIDTH}}\r")
 
 
 def _write(text: str) -> None:

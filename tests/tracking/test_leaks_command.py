@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from _thread import allocate_lock
 from collections import Counter
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -670,6 +671,28 @@ def test_samples_stay_few(monkeypatch):
     assert len(sampler.samples) <= 10
     times = [sample.seconds for sample in sampler.samples]
     assert times == sorted(times)
+
+
+def test_a_sampler_that_could_not_be_stopped_in_time_stops_later(monkeypatch):
+    sampler = Sampler(Classes([], ""))
+    entered, leave = allocate_lock(), allocate_lock()
+    entered.acquire()
+    leave.acquire()
+    takes = []
+
+    def take() -> None:
+        takes.append(1)
+        entered.release()
+        leave.acquire()
+
+    monkeypatch.setattr(sampler, "take", take)
+    sampler.start()
+    entered.acquire()
+    ((_, ended),) = sampler._running
+    sampler.stop()
+    leave.release()
+    assert ended.acquire(timeout=10)
+    assert takes == [1]
 
 
 def test_whose_modules_are_the_programs_own():

@@ -348,6 +348,12 @@ def stdlib_finalizer(value: Any) -> Any:
     return info
 
 
+def moved(value: Any) -> Any:
+    found = collections.OrderedDict([(0, 1), (KEY, value)])
+    found.move_to_end(0)
+    return found
+
+
 def thread_with(value: Any) -> Any:
     return threading.Thread(target=print, args=(value,))
 
@@ -401,6 +407,9 @@ CASES: dict[str, tuple[Callable[[Any], Any], str, str | None]] = {
     "key": (lambda it: {0: 1, it: 2}, "key <it>", "list(holder)[1]"),
     "dict of a subclass": (lambda it: DictChild(a=it), "['a']", "holder['a']"),
     "OrderedDict": (lambda it: collections.OrderedDict(a=it), "['a']", "holder['a']"),
+    "object as key of an OrderedDict": (
+        moved, "[<a key>]", "list(dict.values(holder))[1]",
+    ),
     "defaultdict": (lambda it: collections.defaultdict(int, a=it), "['a']", "holder['a']"),
     "default_factory": (
         lambda it: collections.defaultdict(it), ".default_factory", "holder.default_factory",

@@ -22,7 +22,7 @@ from plain_search import Heap, running_frames
 from support import PYPY, Thing, check_runs, slow_on_pypy
 from test_heap import Node, SlottedNode, chosen, link, make, numbers, some
 
-from weakly._implementation import heap_sizes, retained_sizes
+from weakly._implementation import heap_sizes, implementation, retained_sizes
 
 pytestmark = slow_on_pypy
 
@@ -113,6 +113,18 @@ def test_no_key_of_the_program_is_compared() -> None:
     key.calls.clear()
     retained_sizes([odd()], False)
     assert key.calls == []
+
+
+@sizes_are_known
+def test_the_dict_of_an_object_may_be_its_attribute_too() -> None:
+    held = [Thing()]
+    held[0].attribute = []
+    plain, count = retained_sizes(held, False)
+    if implementation == "python" and vars(held[0]) not in gc.get_referents(held[0]):
+        pytest.skip("the interpreter does not show who has it (GH-130327)")
+    held[0].attribute = vars(held[0])
+    size, others = retained_sizes(held, False)
+    assert (size, others) == (plain - sys.getsizeof([]) + sys.getsizeof(vars(held[0])), count)
 
 
 def test_cycles_go_with_what_leads_to_them() -> None:

@@ -480,6 +480,18 @@ def test_nothing_is_kept_alive_when_a_repr_fails(error: type[BaseException], app
     assert [reference() for reference in references] == [None, None]
 
 
+@pytest.mark.skipif(not COUNTS_REFERENCES, reason="needs reference counts")
+@pytest.mark.parametrize("ask", [weakly.why_alive, lambda _: weakly.heap(), weakly.retained])
+def test_no_frame_is_left_in_a_cycle(ask: Any) -> None:
+    def function() -> Any:
+        local = Thing()
+        ask(local)
+        return weakref.ref(local)
+
+    gc.disable()
+    assert function()() is None
+
+
 def test_only_what_is_shown_is_looked_at(app: Any) -> None:
     class Shy:
         def __repr__(self) -> str:

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import threading
-from _thread import allocate_lock, start_new_thread
+from _thread import LockType, allocate_lock, start_new_thread
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -311,9 +311,7 @@ class Sampler:
         self._tracker = tracker
         self._started = monotonic()
         self._interval = _INTERVAL
-        self._stop = allocate_lock()
-        self._ended = allocate_lock()
-        self._stop.acquire()
+        self._running: list[tuple[LockType, LockType]] = []  # what ends each thread, and its end
 
     def seconds(self) -> float:
         return monotonic() - self._started
@@ -332,35 +330,37 @@ class Sampler:
                     self._tracker.watch_class(cls, subclasses=False)
 
     def start(self) -> None:
-        if not self._ended.acquire(blocking=False):
-            return  # it runs
-        try:
-            start_new_thread(self._run, ())
-        except RuntimeError:  # there are no threads, or no more
-            self._ended.release()
+        if self._running:
+            return
+        stop, ended = allocate_lock(), allocate_lock()
+        stop.acquire()
+        ended.acquire()
+        with suppress(RuntimeError):  # there are no threads, or no more
+            start_new_thread(self._run, (stop, ended))
+            self._running.append((stop, ended))
 
     def stop(self) -> None:
         """Returns when the thread has gone, as far as can be told; soon, in any case: it may be
         in a callback of the collector's that waits for the one who calls this."""
-        threads = count_threads() if self._ended.locked() else 0
-        with suppress(RuntimeError):  # a signal handler has done so
-            self._stop.release()
-        if self._ended.acquire(timeout=1):
-            self._ended.release()
+        threads = count_threads() if self._running else 0
+        with suppress(IndexError):  # a signal handler may have come between
+            while self._running:
+                stop, ended = self._running.pop()
+                stop.release()
+                ended.acquire(timeout=1)
         end = monotonic() + 0.1
         while 0 < threads <= count_threads() and monotonic() < end:
             sleep(0.0002)
-        self._stop.acquire(blocking=False)
 
-    def _run(self) -> None:
+    def _run(self, stop: LockType, ended: LockType) -> None:
         cost = 0.0
         try:
-            while not self._stop.acquire(timeout=max(self._interval, cost / _SHARE)):
+            while not stop.acquire(timeout=max(self._interval, cost / _SHARE)):
                 start = thread_time()  # waiting for a turn costs nothing
                 self.take()
                 cost = thread_time() - start
         finally:
-            self._ended.release()
+            ended.release()
 
 
 # -------------------------------------------------------------------- what keeps them alive
@@ -437,6 +437,15 @@ def study(
 ) -> tuple[tuple[Leak, ...], HeapSnapshot]:
     """Look at what is alive; with a line on the terminal that says how far it is."""
     progress = Progress(None)
+    try:
+        return _study(classes, samples, tracker, progress)
+    finally:
+        progress.clear()
+
+
+def _study(
+    classes: Classes, samples: list[Sample], tracker: Tracker | None, progress: Progress
+) -> tuple[tuple[Leak, ...], HeapSnapshot]:
     sites = sites_of(tracker) if tracker is not None else {}
     found = instances(classes)
     growth = {name: grown(samples, name) for name in found}
@@ -460,7 +469,6 @@ def study(
     chosen.clear()
     progress.show("how much memory keeps what?")
     snapshot = heap(progress=False)
-    progress.clear()
     retained = {row.name: row.retained for row in snapshot.classes}
     suspects = {
         name for name in names if is_suspect(retentions[name], bool(classes.patterns), growth[name])
@@ -594,8 +602,8 @@ class Watch:
         else:
             self._ended = f"ended with a {name_of(type(error))}"
         if self._fail and self._ended == _WELL and os.getpid() == self._process:
-            ends: list[Callable[[], None]] = [threading._shutdown, atexit._run_exitfuncs]  # type: ignore[attr-defined] # pyright: ignore[reportPrivateUsage]
-            for end in ends:
+            modules: tuple[Any, Any] = threading, atexit
+            for end in (modules[0]._shutdown, modules[1]._run_exitfuncs):
                 try:
                     end()
                 except BaseException as interrupt:

@@ -393,6 +393,7 @@ def attribute(obj: Any, name: Any, index: int, length: int) -> Name:
 
 
 def _in_namespace(key: Any, index: int, kind: str, length: int) -> Name:
+    """What a `__dict__` has under a key."""
     text = literal(key)
     if text is not None:
         return Name(f".__dict__[{text}]", "vars(", f")[{text}]", kind, length)
@@ -445,19 +446,21 @@ def _by_class(chain: list[Any], at: int) -> Name | None:
     return None
 
 
-def item(key: Any, index: int, length: int = 1, values: str = ".values()") -> Name:
-    """The value of a key."""
+def item(key: Any, index: int, length: int = 1, before: str = "", after: str = ".values()") -> Name:
+    """The value of a key; with what is before and after the mapping in an expression for all its
+    values."""
     text = literal(key)
     if text is not None:
         return Name(f"[{text}]", "", f"[{text}]", "item", length)
-    return Name(f"[{shown(key)}]", "list(", f"{values})[{index}]", "value", length)
+    return Name(f"[{shown(key)}]", f"list({before}", f"{after})[{index}]", "value", length)
 
 
 def _by_item(chain: list[Any], at: int) -> Name | None:
     parent, child = chain[at], chain[at + 1]
     found = key_of(child, parent)
     if found is not None:
-        return item(*found)
+        # A subclass can have them in another order.
+        return item(*found) if type(parent) is dict else item(*found, 1, "dict.values(", ")")
     index = position(child, dict.keys(parent))
     if index is None:
         return None

@@ -14,7 +14,7 @@ import pytest
 # pyright: reportPrivateUsage=false
 from ..containers import WeakIdSet
 from ..testing import about, collect_all, is_collectable
-from ._names import qualified_name
+from ._names import name_of, qualified_name
 from ._retention import RetentionPath, why_alive
 from ._tracker import Tracker, promotions
 
@@ -52,7 +52,7 @@ class LeakChecker:
         try:
             self._always._watch_classes([class_named(name) for name in names])
         except Exception as error:  # a module that cannot be imported may raise anything
-            self._error = f"--weakly-leaks: {error}"
+            self._error = f"--weakly-leaks: {_message(error)}"
         if self._error and not in_worker:  # where that would be an internal error
             raise pytest.UsageError(self._error)
 
@@ -182,10 +182,17 @@ def _marked_classes(item: pytest.Item) -> list[type]:
                 cls = class_named(one)
                 classes[id(cls)] = cls
             except Exception as exception:
-                error = str(exception)
+                error = _message(exception)
             if error:
                 pytest.fail(f"no_leaks: {error}", pytrace=False)
     return list(classes.values())
+
+
+def _message(error: Exception) -> str:
+    """What went wrong in looking for a class; with the type if the module has raised it."""
+    if isinstance(error, TypeError | ImportError | AttributeError) and str(error):
+        return str(error)
+    return f"{name_of(type(error))}: {error}"
 
 
 def class_named(name: Any) -> type:
@@ -193,7 +200,7 @@ def class_named(name: Any) -> type:
     itself.
 
     Raises TypeError if it is none that can be watched, ImportError or AttributeError if there
-    is none.
+    is none, and whatever the module raises when it is imported.
     """
     found: Any = name
     if isinstance(name, str):

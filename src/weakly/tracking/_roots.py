@@ -155,13 +155,13 @@ class Roots:
         self.caller = frame
         mine = get_ident()
         names = {mine: ""}
-        is_known = True  # of this thread: the frames of this very call
-        tests: dict[int, list[FrameType]] = {}  # of each thread, between frames of runners
+        in_this_call = True
+        tests: dict[int, list[FrameType]] = {}  # of each thread, inside the next runner's frame
         for at, thread in zip(*running_frames(), strict=True):
-            if thread == mine and is_known:
+            if thread == mine and in_this_call:
                 if at is not frame:
                     continue
-                is_known = False
+                in_this_call = False
             if thread not in names:
                 names[thread] = f", thread {thread_name(thread)}"
             self.threads[id(at)] = names[thread]

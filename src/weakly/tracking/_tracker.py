@@ -40,6 +40,7 @@ from ._names import (
     module_of,
     mro_of,
     namespace_of,
+    printable,
     qualified_name,
 )
 from ._retention import Retention, why_alive
@@ -810,8 +811,11 @@ class Tracker:
         why, line = as_index(why), Progress(progress)
         self._look()
         now = monotonic()
-        classes = tuple(_class_report(watch, now, why, line) for watch in _values(self._watches))
-        line.clear()
+        try:
+            watches = _values(self._watches)
+            classes = tuple(_class_report(watch, now, why, line) for watch in watches)
+        finally:
+            line.clear()
         return TrackerReport(now - self._started, classes)
 
     def close(self) -> None:
@@ -900,7 +904,7 @@ def _class_report(watch: _Watch, now: float, why: int, line: Progress) -> Tracke
     age = now - records[0].time if records else None
     retentions: list[Retention] = []
     for number, record in enumerate(records[:why], 1):
-        line.show(f"why is {watch.label} alive? {number} of {len(records[:why])}")
+        line.show(f"{number} of {len(records[:why])}: why is {printable(watch.label)} alive?")
         retentions += _why(record)
     return TrackedClass(watch.label, *counts, age, tuple(sites), tuple(retentions), watch.note)
 
