@@ -15,8 +15,10 @@ While it runs, the automatic collector is off: it would go over our own lists ag
 
 import gc
 import heapq
+import os
 import sys
 import time
+from _thread import RLock
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, CO_OPTIMIZED
@@ -63,6 +65,8 @@ _VISITS_TWICE = not _PYPY and sys.version_info >= (3, 14)
 # From 3.14 on, the collector shows the dict of the interned strings, which it does not own.
 _INTERNED_ARE_TRACKED = not _PYPY and sys.version_info >= (3, 14)
 _NAME = sys.intern("a string that weakly has interned")
+
+_PATIENCE = 60  # seconds
 
 _Statistics: TypeAlias = tuple[int, int, int, float]
 _Chain: TypeAlias = tuple[int, list[Any], int]
@@ -333,9 +337,13 @@ class _Graph:
         self.progress.show(f"{len(self.objects):,} objects: {what}")
 
     def clear(self) -> None:
-        """Let go of the objects."""
+        """Let go of everything, before another thread's walk comes upon it."""
         self.progress.clear()
         self.objects.clear()
+        self.index.clear()
+        self.referrers.clear()
+        self._referents.clear()
+        self.explained.clear()
         self.frames = _Frames((), [])
 
     def _add(self, one: Any) -> int:
@@ -465,11 +473,29 @@ def _held_by_generator(
     return refers
 
 
-class _CollectorOff:
-    """Keeps the automatic collector from starting; and an exception's traceback from what the
-    functions that it has ended had."""
+_lock = RLock()  # a signal handler may ask while this thread does
+
+
+def _forget_other_threads() -> None:
+    """In a child that was forked while one of them held it."""
+    global _lock
+    _lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
+
+
+class _Walking:
+    """For one thread at a time: a walk would go over all that others have made for theirs.
+
+    Keeps the automatic collector from starting; and an exception's traceback from what the
+    functions that it has ended had.
+    """
 
     def __enter__(self) -> None:
+        self.lock = _lock
+        self.locked = self.lock.acquire(timeout=_PATIENCE)  # else slowly, but not never
         self.was_on = gc.isenabled()
         gc.disable()
 
@@ -480,6 +506,8 @@ class _CollectorOff:
             traceback = traceback.tb_next
         if self.was_on:
             gc.enable()
+        if self.locked:
+            self.lock.release()
 
 
 # Chains --------------------------------------------------------------------------------------
@@ -514,7 +542,7 @@ def find_chains(
         if type(one) is FrameType
     }.values())  # fmt: skip
     ours.append(frames)
-    with _CollectorOff():
+    with _Walking():
         graph = _Graph(progress)
         chains: list[_Chain] = []
         try:
@@ -758,7 +786,7 @@ def heap_sizes(
     frames = [one for one in (*roots, *own) if type(one) is FrameType]
     all_roots = [*roots, *soft, *own]
     ours: list[Any] = [roots, soft, own, frames]
-    with _CollectorOff():
+    with _Walking():
         graph = _Graph(progress)
         try:
             graph.walk([], all_roots, frames, [], ours, True)
@@ -795,7 +823,7 @@ def heap_sizes(
 
 def retained_sizes(held: list[Any], progress: bool) -> tuple[int, int]:
     """The bytes and the number of the objects that would go with the one that `held` holds."""
-    with _CollectorOff():
+    with _Walking():
         graph = _Graph(progress)
         try:
             frames: list[FrameType] = []

@@ -253,6 +253,15 @@ def token_with(value: Any) -> Any:
     return contextvars.Context().run(change)
 
 
+def cached_keyword(value: Any) -> Any:
+    @functools.lru_cache
+    def total(first: Any, **named: Any) -> int:
+        return 1
+
+    total(1, other=2, user=value)
+    return total
+
+
 def cached_argument(value: Any) -> Any:
     @functools.cache
     def total(first: Any, second: Any) -> int:
@@ -526,6 +535,10 @@ CASES: dict[str, tuple[Callable[[Any], Any], str, str | None]] = {
     "argument in an lru_cache": (
         cached_argument, "'second' of a call that the lru_cache of total() remembers",
         "gc.get_referents(...",
+    ),
+    "keyword in an lru_cache": (
+        cached_keyword,
+        "'user' of a call that the lru_cache of total() remembers", "gc.get_referents(...",
     ),
     "result in an lru_cache": (
         cached_result,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import collections
+import contextlib
 import contextvars
 import functools
 import gc
@@ -294,6 +295,75 @@ def test_a_task(app: Any) -> None:
     if path.kind == "task":
         assert path.root.startswith("<task 'fetching', fetch() at test_verdicts.py:")
     assert path.steps[-1].name.startswith("<local 'job' in suspended fetch() at test_verdicts.py:")
+
+
+@pytest.mark.parametrize("kind", ["done", "failed", "cancelled"])
+def test_a_task_that_is_over_is_held_by_who_holds_it(kind: str, app: Any) -> None:
+    async def give() -> Any:
+        if kind == "cancelled":
+            await asyncio.sleep(TIMEOUT)
+        if kind == "failed":
+            raise KeyError
+        return Thing()
+
+    async def main() -> Retention:
+        app.tasks = [asyncio.create_task(give())]
+        await asyncio.sleep(0)
+        if kind == "cancelled":
+            app.tasks[0].cancel()
+        with contextlib.suppress(KeyError, asyncio.CancelledError):
+            await app.tasks[0]
+        await asyncio.sleep(0)
+        return why_alive(app.tasks[0])
+
+    paths = asyncio.run(main()).paths
+    assert [path.expression for path in paths if path.kind == "module"] == ["app.tasks[0]"]
+    assert "task" not in {path.kind for path in paths}
+    app.tasks.clear()
+
+
+def test_the_exception_that_another_thread_handles() -> None:
+    ready, end = threading.Event(), threading.Event()
+    weakly_held: list[Any] = []
+
+    def fail() -> None:
+        local = Thing()
+        weakly_held.append(weakref.ref(local))
+        raise KeyError
+
+    def retry() -> None:
+        try:
+            fail()
+        except KeyError:
+            ready.set()
+            end.wait(TIMEOUT)
+
+    thread = threading.Thread(target=retry, name="again", daemon=True)
+    thread.start()
+    assert ready.wait(TIMEOUT)
+    try:
+        (path,) = why_alive(weakly_held[0]()).paths
+        assert path.root == "<the exception that thread 'again' handles>"
+        scope = {"sys": sys}
+        assert eval(path.steps[0].expression, scope) is not None
+    finally:
+        end.set()
+        thread.join(TIMEOUT)
+
+
+def test_many_threads_at_once(app: Any) -> None:
+    app.it = Thing()
+    before = why_alive(app.it, paths=1)
+    found: list[Retention] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(why_alive(app.it, paths=1))) for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [each.paths[0].expression for each in found] == ["app.it"] * 6
+    assert max(each.objects for each in found) < before.objects + 10_000
 
 
 def test_the_exception_that_is_being_handled() -> None:
@@ -839,6 +909,14 @@ def test_results_are_frozen(app: Any) -> None:
     assert repr(retention) == f"<Retention of {retention.target}: {retention.verdict}>"
 
 
+results: list[Any] = []
+
+
+def called(function: Any, argument: Any) -> Any:
+    function(argument)
+    return function
+
+
 ADVICE: dict[str, tuple[Callable[[Any], Any], str]] = {
     "item": (lambda it: {"a": it}, "`del app.it['a']`, or let `app.it` be a weakly.WeakValueDict"),
     "key": (lambda it: {it: 1}, "remove this entry of `app.it`, or let `app.it` be a weakly.WeakK"),
@@ -847,6 +925,21 @@ ADVICE: dict[str, tuple[Callable[[Any], Any], str]] = {
     "listener": (
         lambda it: [types.MethodType(print, it)],
         "`del app.it[0]`, or hold the listener weakly: weakly.weak(...)",
+    ),
+    "view": (lambda it: types.MappingProxyType({"a": it}), "drop `app.it`"),
+    "view of keys": (lambda it: {"a": it}.values(), "drop `app.it`"),
+    "key with a bracket": (lambda it: {"<b>": it}, "`del app.it['<b>']`, or let `app.it` be a"),
+    "lru_cache of a function": (
+        lambda it: called(functools.lru_cache(lambda a: None), it),
+        "`app.it.cache_clear()`, or weakly.cache, which keeps no arguments",
+    ),
+    "lru_cache of a method": (
+        lambda it: called(functools.lru_cache(lambda self: None), it),
+        "`app.it.cache_clear()`, or weakly.cached_method, which keeps no arguments",
+    ),
+    "result in an lru_cache": (
+        lambda it: called(functools.lru_cache(lambda a: results.pop()), results.append(it)),
+        "`app.it.cache_clear()`, or weakly.cache, which keeps a result no longer than the argum",
     ),
     "attribute": (
         lambda it: Holder(parent=it), "`del app.it.parent`, or make the attribute weak: weakly.att",

@@ -342,7 +342,7 @@ def detail_of(obj: Any) -> str:
     if issubclass(cls, type):
         return f"class {qualified_name(obj)}"
     if position(cls, (FunctionType, MethodType, BuiltinMethodType)) is not None:
-        return f"{_called(obj.__func__ if cls is MethodType else obj)}()"
+        return f"{_called(obj)}()"
     for kind in (dict, list, tuple, set, frozenset, deque):
         if issubclass(type(obj), kind):
             length = kind.__len__(obj)
@@ -371,6 +371,8 @@ def _place(code: CodeType, line: int | None) -> str:
 
 def _called(function: Any) -> str:
     """The name of a function, for people."""
+    if type(function) is MethodType:
+        function = function.__func__
     name = read(function, "__qualname__") or read(function, "__name__")
     if type(name) is not str:
         return qualified_name(type(function))
@@ -737,9 +739,12 @@ def _proxy(chain: list[Any], at: int) -> Name | None:
         if issubclass(type(child), dict) and at + 2 < len(chain):
             found = _by_item(chain, at + 1)
             if found is not None:
-                return found._replace(length=2)
+                return found._replace(kind="view", length=2)
         return Name("what it is a view of", *_referent(chain, at), "view")
     if issubclass(type(child), dict):
+        found = _by_item(chain, at + 1) if at + 2 < len(chain) else None
+        if found is not None:
+            return found._replace(after=f".mapping{found.after}", kind="view", length=2)
         return Name(".mapping", "", ".mapping", "view")
     return None
 
@@ -884,7 +889,10 @@ def _lru_cache(chain: list[Any], at: int) -> Name | None:
         if index is not None:
             name = f"argument {index + 1}"
             code = read(wrapped, "__code__")
-            if type(code) is CodeType and index < code.co_argcount:
+            mark = next((at for at, each in enumerate(held) if type(each) is object), len(held))
+            if index > mark + 1 and type(held[index - 1]) is str:  # the keyword arguments' names
+                name = repr(held[index - 1])
+            elif type(code) is CodeType and index < code.co_argcount:
                 name = repr(code.co_varnames[index])
             return Name(
                 f"{name} of a call that the lru_cache of {called} remembers",

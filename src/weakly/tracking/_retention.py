@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from contextvars import Context
 from dataclasses import asdict, dataclass
 from functools import partial
 from operator import index as as_index
@@ -42,7 +43,7 @@ from ._names import (
     name_step,
     qualified_name,
 )
-from ._roots import Root, Roots
+from ._roots import Root, Roots, is_asking
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -255,7 +256,8 @@ def why_alive(
     its suspect, and goes through none of the suspects of those before it: so if fewer than
     `paths` are found, the object would go without the suspects. The caller's own variable is
     not blamed while anything else holds the object; nor are test runners and debuggers. In
-    expressions, `thread`, `task` and `obj` (in a cycle) stand for what the path begins with.
+    expressions, `thread`, `task`, `finalizer`, `held` and, in a cycle, `obj` stand for what the
+    path begins with.
 
     `depth` is the most references that a chain may have: longer ones are not named, and the
     verdict says that there are some. `progress` tells whether to write to standard error how far
@@ -289,11 +291,13 @@ def why_alive(
                 [
                     path_of(chain, roots, tier, cut)
                     for tier, chain, cut in chains
-                    if len(chain) <= depth + 1
+                    if len(chain) <= depth + 1 and not is_asking(chain[0])
                 ]
             )
             if _CALLS_HOLD_ARGUMENTS and any(path.kind == "runner" for path in named):
                 named = [path for path in named if path.steps or path.kind != "unseen"]
+            if _CALLS_HOLD_ARGUMENTS:
+                named = _without_arguments(named)
             found = [path for path in named if path.kind not in ("caller", "runner")]
             # Those of the later tiers come when there are no others any more.
             all_found = len(chains) < count or any(path.kind == "runner" for path in named)
@@ -357,7 +361,7 @@ def _named_cycle(cycle: list[Any], obj: object) -> RetentionPath:
     if cycle[0] is not obj and dict_of(cycle[before]) is cycle[0]:
         cycle.insert(0, cycle[before])  # whose `__dict__` it is
     first = cycle[0]
-    expression = "obj" if first is obj else f"<{qualified_name(type(first))} at {id(first):#x}>"
+    expression = "obj" if first is obj else "held"
     return _named(cycle, Root(describe(first), "cycle", expression), -1)
 
 
@@ -380,19 +384,26 @@ def _without_repetition(paths: list[RetentionPath]) -> list[RetentionPath]:
     return found
 
 
+def _without_arguments(paths: list[RetentionPath]) -> list[RetentionPath]:
+    """Without those that begin with the arguments of a call that runs, if it has them from an
+    object on another path, as that of a thread's function."""
+    passed = {step.address for path in paths if path.kind == "thread" for step in path.steps}
+    return [path for path in paths if path.kind != "unseen" or path.address not in passed]
+
+
 def _local(chain: list[Any], name: Name) -> Name:
     """The variable of a running function, which has no expression for its holder."""
     found = local(chain[0], chain, 0)
     if found is not None:
-        return name._replace(before="", after=found[0], kind="local", length=found[1])
+        after = found[0] if found[0].isidentifier() else "held"  # a comprehension's is called .0
+        return name._replace(before="", after=after, kind="local", length=found[1])
     if name.kind == "frame":  # of its namespaces
         key = name.after.partition("[")[2][:-1].strip("'\"")
         return name._replace(before="", after=key, kind="local")
     if name.kind == "opaque":
         where = describe_frame(chain[0])
         return name._replace(
-            text=f"<a value that {where} works on>",
-            before="", after=f"<a value that {where} works on>", kind="temporary",
+            text=f"<a value that {where} works on>", before="", after="held", kind="temporary",
         )  # fmt: skip
     return name._replace(before="frame" + name.before)
 
@@ -412,10 +423,13 @@ def _advice(
     end = at + name.length
     held, last = chain[end], end == len(chain) - 1
     kind = name.kind
+    if at == 0 and root.kind == "unseen" and type(chain[0]) is Context:
+        return "a thread runs in this context: reset the variable there, with its token"
     if at == 0 and root.kind == "unseen":
         return _GIVEN_TO_C
     if at == 0 and root.kind == "thread":
-        return "ends when the thread does"
+        cancel = find_in_class(type(chain[0]), "cancel") is not None
+        return f"ends when the thread does{': `thread.cancel()`' if cancel else ''}"
     if at == 0 and root.kind == "task":
         return "ends when the task does: `task.cancel()`"
     weak = last and supports_weakrefs(held)
@@ -425,7 +439,7 @@ def _advice(
         and any(type(held) is each for each in _LISTENERS)
         and not issubclass(type(owner), (ModuleType, type))
     )
-    remedy = f"`del {shorten(expression, 40)}`" if "<" not in expression else "remove it from there"
+    remedy = f"`del {shorten(expression, 40)}`"
     holder = shorten(holder, 40)
     times = count_references(chain[cut], chain[cut + 1])
     if times > 1 and kind in ("item", "value", "key", "index", "attribute"):
@@ -443,7 +457,7 @@ def _advice(
             "item": "WeakValueDictionary", "value": "WeakValueDictionary",
             "key": "WeakKeyDictionary", "index": "WeakList", "member": "WeakSet",
         }[kind]  # fmt: skip
-        if not weak or "<" in holder or holder.startswith("."):
+        if not weak:
             return remedy
         return f"{remedy}, or let `{holder}` be a weakly.{instead}"
     if kind == "attribute":
@@ -471,7 +485,12 @@ def _advice(
     if kind == "exception":
         return f"drop the exception, or its traceback: `{holder}.__traceback__ = None`"
     if kind == "lru_cache":
-        return f"`{holder}.cache_clear()`, or weakly.cached_method, which keeps no arguments"
+        instead = "weakly.cache, which keeps a result no longer than the arguments"
+        if name.text.startswith("'self'"):
+            instead = "weakly.cached_method, which keeps no arguments"
+        elif not name.text.startswith("what "):
+            instead = "weakly.cache, which keeps no arguments"
+        return f"`{holder}.cache_clear()`, or {instead}"
     if kind == "listener":
         return f"`{holder}.disconnect(...)`, or connect it with weak=True"
     if kind == "memory":

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import sys
 from _thread import get_ident
+from collections.abc import Callable
 from contextvars import copy_context
 from inspect import CO_OPTIMIZED
+from keyword import iskeyword
 from types import CellType, FrameType
 from typing import Any, NamedTuple
 from weakref import ref
@@ -38,7 +40,7 @@ from ._names import (
     value_of,
 )
 
-__all__ = ["Root", "Roots"]
+__all__ = ["Root", "Roots", "is_asking"]
 
 
 class Root(NamedTuple):
@@ -82,6 +84,11 @@ def _is_own(name: str) -> bool:
 
 def _asks(name: str) -> bool:
     return name in _STARTERS or name.startswith(f"{_PACKAGE}.tracking")
+
+
+def is_asking(obj: Any) -> bool:
+    """Whether it is a frame of weakly's own: one that another thread has only just entered."""
+    return type(obj) is FrameType and _asks(_module_name(obj))
 
 
 def _contents_of(frame: FrameType) -> list[Any]:
@@ -129,19 +136,39 @@ class Roots:
         for name, module in list(modules.items()):
             if module is None or type(name) is not str or id(module) in self.modules:
                 continue
+            if name == f"{_PACKAGE}._core":  # has what `gc` has
+                continue
             self.modules[id(module)] = name
             standard = name.partition(".")[0] in sys.stdlib_module_names
             (others if standard else self.roots).append(module)
         self.roots.extend(others)
 
     def _add_state(self) -> None:
-        """What the interpreter holds for this thread."""
+        """What the interpreter holds: for this thread, for others, for the program."""
         error = sys.exception()
         if error is not None:
             self._add_named(error, "<the exception that is being handled>", "sys.exception()")
         context = copy_context()
         if len(context):
             self._add_named(context, "<the current context>", "contextvars.copy_context()")
+        others: Callable[[], dict[int, Any]] = getattr(sys, "_current_exceptions", dict)
+        for thread, error in others().items():
+            expression = f"sys._current_exceptions()[{thread}]"
+            if type(error) is tuple:  # on 3.11
+                error, expression = error[1], f"{expression}[1]"
+            if error is not None and thread != get_ident():
+                text = f"<the exception that thread {thread_name(thread)} handles>"
+                self._add_named(error, text, expression)
+        if "_signal" in sys.modules:
+            self._add_signal_handlers(sys.modules["_signal"])
+
+    def _add_signal_handlers(self, signal: Any) -> None:
+        for name, number in list(vars(signal).items()):
+            if type(name) is str and name.startswith("SIG") and name[3] != "_":
+                handler = signal.getsignal(number)
+                if handler is not None and type(handler) is not int:
+                    expression = f"signal.getsignal(signal.{name})"
+                    self._add_named(handler, f"<the handler of {name}>", expression)
 
     def _add_named(self, obj: Any, text: str, expression: str) -> None:
         self.named[id(obj)] = Root(text, "state", expression)
@@ -215,7 +242,8 @@ class Roots:
             listed: list[Any] = list(getattr(some, "data", some) or ())
             for each in listed:
                 task: Any = each() if issubclass(type(each), ref) else each
-                if task is not None:
+                # One that is done is alive by what holds it, as any object.
+                if (read(task, "_state") or value_of(task, "_state")) == "PENDING":
                     self.soft.append(task)
         if sys.version_info >= (3, 14):  # they are listed for each loop
             for loop in self._loops():
@@ -252,8 +280,10 @@ class Roots:
             return self.named[id(obj)]
         module = self.modules.get(id(obj))
         if module is not None:
-            module = printable(module)
-            return Root(f"module {module}", runner or "module", module)
+            parts = module.split(".")
+            simple = all(part.isidentifier() and not iskeyword(part) for part in parts)
+            expression = module if simple else f"sys.modules[{module!r}]"
+            return Root(f"module {printable(module)}", runner or "module", expression)
         cls = type(obj)
         name = qualified_name(cls)
         if tier != 2:
@@ -268,8 +298,7 @@ class Roots:
                 return Root(_describe_task(obj), runner or "task", "task")
         detail = detail_of(obj)
         about = f"{name} {detail}" if detail.endswith("()") else name
-        expression = f"<{name} at {id(obj):#x}>"
-        return Root(f"{about} at {id(obj):#x}", runner or "unseen", expression)
+        return Root(f"{about} at {id(obj):#x}", runner or "unseen", "held")
 
 
 def _describe_task(task: Any) -> str:
