@@ -114,6 +114,7 @@ PROGRAMS = {
     # One thread holds a lock and logs; the other logs, and is interrupted by what wants the lock.
     "logging": """
         logging.basicConfig(stream=sys.stdout, format="%(message)s")
+        gc.disable()  # not before the locks are held
         lock, locked, logging_now = threading.Lock(), threading.Event(), threading.Event()
         closed = []
 
