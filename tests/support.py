@@ -44,6 +44,7 @@ forks_with_threads = pytest.mark.skipif(
 # Python: there the caches promise no more than to stay usable (docs/caching.md).
 atomic_look_ups = pytest.mark.skipif(PYPY, reason="look-ups in a dict are not atomic there")
 # A walk of the heap takes 20 seconds there beside pytest; tracking/test_heap.py makes some.
+# Elsewhere a mark that does nothing: as a decorator and in `pytestmark`, pytest takes marks only.
 slow_on_pypy = pytest.mark.slow if PYPY else pytest.mark.skipif(False, reason="it is not slow")
 collects = pytest.mark.c_core(reason="the Python tables cannot collect ephemerons")
 enters_types = pytest.mark.skipif(FREE_THREADED, reason="types count as live there")
@@ -135,8 +136,6 @@ class Unhashable:
 
 class EqualToAll:
     """A hook of the collector that is taken for any other if one compares."""
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         return True

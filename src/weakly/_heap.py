@@ -826,10 +826,8 @@ def retained_sizes(held: list[Any], progress: bool) -> tuple[int, int]:
     with _Walking():
         graph = _Graph(progress)
         try:
-            frames: list[FrameType] = []
-            if _getrefcount is None:
-                # Not those of this file.
-                frames += [at for at in running_frames()[0] if at.f_globals is not globals()]
+            running = running_frames()[0] if _getrefcount is None else []
+            frames = [one for one in running if one.f_globals is not globals()]  # not our own
             graph.walk(held, [], frames, [], [], True)
             target = graph.index[id(held[0])]
             graph.say("what it leads to")

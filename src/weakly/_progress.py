@@ -9,11 +9,7 @@ __all__ = ["Progress", "is_wanted"]
 
 def is_wanted(wish: bool | None) -> bool:
     """Whether to say how far something is: as wished, and by default on a terminal."""
-    if wish is not None:
-        return wish
-    with suppress(OSError):  # it is closed
-        return os.isatty(2)
-    return False
+    return os.isatty(2) if wish is None else wish
 
 
 _WIDTH = 60  # of what is said

@@ -65,6 +65,19 @@ def test_chains_are_real_shortest_and_cut_so_that_the_object_goes(leak: Leak) ->
     assert reference() is None, shown
 
 
+@contextmanager
+def held_by_c_code(one: object, count: int = 1) -> Iterator[None]:
+    address = ctypes.c_void_p(id(one))
+    del one
+    for _ in range(count):
+        ctypes.pythonapi.Py_IncRef(address)
+    try:
+        yield
+    finally:
+        for _ in range(count):
+            ctypes.pythonapi.Py_DecRef(address)
+
+
 def test_of_two_chains_as_long_the_one_from_the_first_root_is_taken() -> None:
     held: list[Any] = [object()]
     first, second = {"a": held[0]}, {"a": held[0]}
@@ -78,10 +91,8 @@ def test_the_plain_search_sees_all_references_to_an_ordinary_object() -> None:
     objects: list[Any] = [Thing()]
     holder = {"a": objects[0]}
     assert Heap().unseen(objects, 0) == 0
-    pythonapi = ctypes.pythonapi
-    pythonapi.Py_IncRef(ctypes.py_object(objects[0]))
-    assert Heap().unseen(objects, 0) == 1
-    pythonapi.Py_DecRef(ctypes.py_object(objects[0]))
+    with held_by_c_code(objects[0]):
+        assert Heap().unseen(objects, 0) == 1
     assert holder
 
 
@@ -107,17 +118,6 @@ def leads_to_itself(one: dict[Any, Any]) -> bool:
 
 def test_who_holds_all_objects_does_not_hold_the_interned_strings() -> None:
     assert check_runs("import test_heap; test_heap.leaves_out_interned()") == "[]\n"
-
-
-@contextmanager
-def held_by_c_code(one: object, count: int = 1) -> Iterator[None]:
-    address = id(one)
-    for _ in range(count):
-        ctypes.pythonapi.Py_IncRef(ctypes.c_void_p(address))
-    del one
-    yield
-    for _ in range(count):
-        ctypes.pythonapi.Py_DecRef(ctypes.c_void_p(address))
 
 
 def thing_that_holds(held: Any) -> Thing:

@@ -294,10 +294,10 @@ def test_fail(source, status):
 @not_on_pypy
 def test_who_fails_ends_as_a_program_does():
     source = """
-        import atexit, threading, time
+        import atexit, threading
         atexit.register(print, "exit function")
         def late():
-            time.sleep(0.3)
+            threading.main_thread().join()
             keep()
             print("thread")
         threading.Thread(target=late).start()

@@ -659,10 +659,7 @@ class Getter(metaclass=EqualType):
 
 
 def test_only_what_is_written_in_c_is_read() -> None:
-    class Holder:
-        attribute = Getter()
-        __dict__ = Getter()  # type: ignore[assignment]
-
-    assert read(Holder(), "attribute") is None
-    assert dict_of(Holder()) is None
+    holder = type("Holder", (), {"attribute": Getter(), "__dict__": Getter()})()
+    assert read(holder, "attribute") is None
+    assert dict_of(holder) is None
     assert Getter.calls == []

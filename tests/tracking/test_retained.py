@@ -6,7 +6,6 @@ from all roots when it is left out.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
 from collections import deque
@@ -20,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plain_search import Heap, running_frames
 from support import PYPY, Thing, check_runs, slow_on_pypy
-from test_heap import Node, SlottedNode, chosen, link, make, numbers, some
+from test_heap import Node, SlottedNode, chosen, held_by_c_code, link, make, numbers, some
 
 from weakly._implementation import heap_sizes, implementation, retained_sizes
 
@@ -73,11 +72,8 @@ def test_what_others_hold_too_is_not_counted(shared: str) -> None:
 def test_what_c_code_holds_is_not_counted() -> None:
     held = [[Thing()]]
     assert retained_sizes(held, False)[1] >= 2
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(held[0][0]))
-    try:
+    with held_by_c_code(held[0][0]):
         assert retained_sizes(held, False)[1] == 1
-    finally:
-        ctypes.pythonapi.Py_DecRef(ctypes.py_object(held[0][0]))
 
 
 @pytest.mark.parametrize("other", [dict, list, str, type, CodeType])

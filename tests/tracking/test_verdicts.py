@@ -301,19 +301,19 @@ def test_a_task(app: Any) -> None:
 def test_a_task_that_is_over_is_held_by_who_holds_it(kind: str, app: Any) -> None:
     async def give() -> Any:
         if kind == "cancelled":
-            await asyncio.sleep(TIMEOUT)
+            await asyncio.sleep(TIMEOUT)  # until it is cancelled
         if kind == "failed":
             raise KeyError
         return Thing()
 
     async def main() -> Retention:
         app.tasks = [asyncio.create_task(give())]
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # it begins
         if kind == "cancelled":
             app.tasks[0].cancel()
         with contextlib.suppress(KeyError, asyncio.CancelledError):
             await app.tasks[0]
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # what has woken this one lets go of it
         return why_alive(app.tasks[0])
 
     paths = asyncio.run(main()).paths

@@ -602,8 +602,7 @@ class Watch:
         else:
             self._ended = f"ended with a {name_of(type(error))}"
         if self._fail and self._ended == _WELL and os.getpid() == self._process:
-            modules: tuple[Any, Any] = threading, atexit
-            for end in (modules[0]._shutdown, modules[1]._run_exitfuncs):
+            for end in (cast(Any, threading)._shutdown, cast(Any, atexit)._run_exitfuncs):
                 try:
                     end()
                 except BaseException as interrupt:

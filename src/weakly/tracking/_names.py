@@ -108,7 +108,8 @@ def module_of(cls: Any) -> str:
 
 def name_of(cls: Any) -> str:
     """The name of a class, whatever its metaclass has by that name."""
-    return _type_attribute["__name__"](cls)  # type: ignore[no-any-return]
+    name: str = _type_attribute["__name__"](cls)
+    return name
 
 
 def qualified_name(cls: Any) -> str:
