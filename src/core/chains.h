@@ -540,11 +540,12 @@ search_init(ChainSearch *search, Question const *question, PyObject *target, boo
         .graph = {.target = target, .progress = progress},
     };
     search->graph.began = monotonic_seconds();
-    RunningFrames running;
-    if (running_frames_list(&running, false) < 0) {
+    PyObject *running = running_frames(NULL, NULL);
+    if (running == NULL) {
         return -1;
     }
-    search->frames = running.frames;
+    search->frames = Py_NewRef(PyTuple_GET_ITEM(running, 0));
+    Py_DECREF(running);  /* before all objects are listed */
     search->objects = tracked_objects(question->state);
     return search->objects == NULL ? -1 : find_interned(search->objects, &search->graph.interned);
 }

@@ -172,25 +172,18 @@ frame_variables(PyObject *Py_UNUSED(module), PyObject *frame)
     return list;
 }
 
-/* The frames of this interpreter's functions that are running now, thread by thread, each before
- * the one that it returns to; and of which thread each is, if that is asked. */
 typedef struct {
-    PyObject *frames;           /* a list, owned */
-    PyObject *threads;          /* a list of the threads' numbers, owned, or NULL */
+    PyObject *frames;           /* a list */
+    PyObject *threads;          /* a list: of which thread each is */
 } RunningFrames;
 
 /* Says whether it could be done; an exception is set if not. */
 static bool
 running_frames_append(RunningFrames *running, PyThreadState *thread, PyFrameObject *frame)
 {
-    if (PyList_Append(running->frames, (PyObject *)frame) < 0) {
-        return false;
-    }
-    if (running->threads == NULL) {
-        return true;
-    }
     PyObject *number = PyLong_FromUnsignedLong(thread->thread_id);
-    bool appended = number != NULL && PyList_Append(running->threads, number) == 0;
+    bool appended = number != NULL && PyList_Append(running->threads, number) == 0
+                    && PyList_Append(running->frames, (PyObject *)frame) == 0;
     Py_XDECREF(number);
     return appended;
 }
@@ -211,32 +204,20 @@ running_frames_collect(void *arg)
     }
 }
 
-/* Fills in the lists; -1 on failure, without them. */
-static int
-running_frames_list(RunningFrames *running, bool with_threads)
-{
-    *running = (RunningFrames){PyList_New(0), with_threads ? PyList_New(0) : NULL};
-    if (running->frames != NULL && (running->threads != NULL || !with_threads)) {
-        int was_enabled = collector_pause();  /* a collection could end threads */
-        while_nothing_runs(running_frames_collect, running);
-        collector_resume(was_enabled);
-    }
-    if (PyErr_Occurred()) {
-        Py_CLEAR(running->frames);
-        Py_CLEAR(running->threads);
-        return -1;
-    }
-    return 0;
-}
-
-/* running_frames(): see the Python twin, _heap.py. */
+/* running_frames(): see the Python twin, _heap.py. Of this interpreter only. */
 static PyObject *
 running_frames(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arg))
 {
-    RunningFrames running;
-    return running_frames_list(&running, true) < 0
-               ? NULL
-               : Py_BuildValue("(NN)", running.frames, running.threads);
+    RunningFrames running = {PyList_New(0), PyList_New(0)};
+    if (running.frames != NULL && running.threads != NULL) {
+        int was_enabled = collector_pause();  /* a collection could end threads */
+        while_nothing_runs(running_frames_collect, &running);
+        collector_resume(was_enabled);
+    }
+    PyObject *result = PyErr_Occurred() ? NULL : PyTuple_Pack(2, running.frames, running.threads);
+    Py_XDECREF(running.frames);
+    Py_XDECREF(running.threads);
+    return result;
 }
 
 #endif

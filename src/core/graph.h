@@ -205,16 +205,25 @@ graph_add_objects(Graph *graph, PyObject *objects)
     }
 }
 
-/* Says what is being done, if all that takes more than a second. Past stdio, whose lock a thread
- * that is stopped may have. */
+/* Writes over the line on the standard error. Past stdio, whose lock a thread that is stopped may
+ * have. */
+static void
+graph_write_line(char const *text)
+{
+    char line[80];
+    snprintf(line, sizeof(line), "\r%-60s", text);
+    write_error(line);
+}
+
+/* Says what is being done, if all that takes more than a second. */
 static void
 graph_say(Graph *graph, char const *what)
 {
     if (graph->progress && monotonic_seconds() - graph->began > 1) {
-        char text[80];
-        snprintf(text, sizeof(text), "\rweakly: %.1f million objects%-30s",
+        char text[61];
+        snprintf(text, sizeof(text), "weakly: %.1f million objects%.30s",
                  (double)graph->nodes.count / 1e6, what);
-        write_error(text);
+        graph_write_line(text);
         graph->progress_shown = true;
     }
 }
@@ -290,7 +299,8 @@ static void
 graph_free(Graph *graph)
 {
     if (graph->progress_shown) {
-        write_error("\r" "                                                            " "\r");
+        graph_write_line("");
+        write_error("\r");
     }
     nodes_free(&graph->nodes);
     PyMem_RawFree(graph->edges);
